@@ -1,0 +1,1 @@
+"""Ways to run the network: one protocol, one file per runtime."""

@@ -1,0 +1,1 @@
+"""Body models: parameters in, vertices and joints out."""

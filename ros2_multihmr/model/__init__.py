@@ -1,0 +1,1 @@
+"""The network: ViT backbone, camera rays and the Human Perception Head."""

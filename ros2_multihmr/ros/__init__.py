@@ -1,0 +1,1 @@
+"""The ROS 2 side: the only files that may name rclpy or a message package."""
