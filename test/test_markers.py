@@ -1,0 +1,115 @@
+"""Markers are byte for byte those of the generated classes, and everyone who leaves is deleted."""
+
+import numpy as np
+import pytest
+from ros_fakes import assert_serializes, header, random_humans, small_body
+from geometry_msgs.msg import Point
+from rclpy.serialization import deserialize_message
+from visualization_msgs.msg import Marker, MarkerArray
+
+from ros2_multihmr.ros import markers
+from ros2_multihmr.tracker import Tracks
+
+BODY = small_body()
+
+
+def naive_marker(head, namespace, track_id, kind, scale, color, points=(), text="", position=(0.0, 0.0, 0.0)):
+    marker = Marker(header=head, ns=namespace, id=track_id, type=kind, action=Marker.ADD, text=text)
+    marker.pose.position = Point(x=position[0], y=position[1], z=position[2])
+    marker.scale.x, marker.scale.y, marker.scale.z = map(float, scale)
+    marker.color.r, marker.color.g, marker.color.b, marker.color.a = map(float, color)
+    marker.points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
+    return marker
+
+
+def naive(head, humans, tracks, full, note=""):
+    """What `MarkerBuilder.update` promises, written as anyone would write it."""
+    everyone = []
+    faces, vertices = (BODY.faces, humans.vertices) if full else (BODY.faces_lod, humans.vertices_lod)
+    for i, track_id in enumerate(tracks.ids.tolist()):
+        color = (*markers.person_color(track_id), 1.0)
+        corners = vertices[i][faces].reshape(-1, 3)
+        everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), color, corners))
+    for i, track_id in enumerate(tracks.ids.tolist()):
+        ends = humans.joints[i][markers.skeleton_edges(BODY)].reshape(-1, 3)
+        everyone.append(naive_marker(head, "skeleton", track_id, Marker.LINE_LIST, (0.02, 0, 0), (1, 1, 1, 1), ends))
+    for i, track_id in enumerate(tracks.ids.tolist()):
+        position = (humans.joints[i, BODY.center_joint] + markers.LABEL_ABOVE_HEAD_M * humans.rotation[i, :, 2]).tolist()
+        label = naive_marker(
+            head, "label", track_id, Marker.TEXT_VIEW_FACING, (0, 0, 0.12), (1, 1, 1, 1), position=position
+        )
+        label.text = f"{track_id} ({humans.scores[i]:.0%}){note}"
+        everyone.append(label)
+    return MarkerArray(markers=everyone)
+
+
+@pytest.mark.parametrize("frame_id", ["", "c", "ca", "cam", "camera_optical_frame", "für"])
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 2, 10])
+def test_bytes_are_those_of_the_naive_message(frame_id, full, count):
+    humans, tracks = random_humans(BODY, count), Tracks.untracked(count)
+    builder = markers.MarkerBuilder(BODY, full=full, untrained=False)
+    head = header(frame_id)
+    assert_serializes(builder.update(head, humans, tracks), naive(head, humans, tracks, full))
+
+
+@pytest.mark.parametrize("faces", [0, 1, 3, 700])
+def test_bytes_for_any_number_of_points(faces):
+    body = small_body(faces_lod=faces)
+    humans = random_humans(body, 3, vertices=False)
+    data = markers.MarkerBuilder(body, full=False, untrained=False).update(header(), humans, Tracks.untracked(3))
+    message = deserialize_message(data, MarkerArray)
+    assert [len(marker.points) for marker in message.markers if marker.ns == "mesh"] == [3 * faces] * 3
+    assert_serializes(data, message)
+
+
+def test_untrained_is_said_on_the_label():
+    humans, tracks = random_humans(BODY, 1), Tracks.untracked(1)
+    data = markers.MarkerBuilder(BODY, full=False, untrained=True).update(header(), humans, tracks)
+    assert_serializes(data, naive(header(), humans, tracks, False, note="\nuntrained weights"))
+
+
+def test_who_leaves_is_deleted_once():
+    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    tracks = Tracks.untracked(3)
+    builder.update(header(), random_humans(BODY, 3), tracks)
+    stays = np.array([False, True, False])
+    remaining = Tracks(tracks.ids[stays], tracks.states[stays], tracks.ages_s[stays])
+    second = deserialize_message(builder.update(header(), random_humans(BODY, 1), remaining), MarkerArray)
+    deleted = [(m.ns, m.id) for m in second.markers if m.action == Marker.DELETE]
+    assert sorted(deleted) == sorted((ns, track_id) for ns in ("mesh", "skeleton", "label") for track_id in (1, 3))
+    assert [(m.ns, m.id) for m in second.markers if m.action == Marker.ADD] == [
+        ("mesh", 2),
+        ("skeleton", 2),
+        ("label", 2),
+    ]
+    third = deserialize_message(builder.update(header(), random_humans(BODY, 1), remaining), MarkerArray)
+    assert all(m.action == Marker.ADD for m in third.markers)
+
+
+def test_delete_and_clear_are_those_of_the_naive_message():
+    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    builder.update(header(), random_humans(BODY, 1), Tracks.untracked(1))
+    gone = [Marker(header=header("f"), ns=ns, id=1, action=Marker.DELETE) for ns in ("mesh", "skeleton", "label")]
+    nobody = builder.update(header("f"), random_humans(BODY, 0), Tracks.untracked(0))
+    assert_serializes(nobody, MarkerArray(markers=gone))
+    cleared = MarkerArray(markers=[Marker(header=header("abc"), action=Marker.DELETEALL)])
+    assert_serializes(builder.clear(header("abc")), cleared)
+
+
+def test_after_clear_nobody_is_deleted_again():
+    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    builder.update(header(), random_humans(BODY, 2), Tracks.untracked(2))
+    builder.clear(header())
+    assert_serializes(builder.update(header(), random_humans(BODY, 0), Tracks.untracked(0)), MarkerArray())
+
+
+def test_skeleton_jumps_over_joints_without_a_rotation():
+    # The spine (3) is not posed: the head (4) hangs on the pelvis, the left index (6), too.
+    assert markers.skeleton_edges(BODY).tolist() == [[0, 1], [0, 2], [0, 4], [0, 6], [0, 7]]
+
+
+def test_neighbouring_ids_have_different_colors():
+    colors = np.array([markers.person_color(track_id) for track_id in range(1, 21)])
+    assert np.abs(np.diff(colors, axis=0)).sum(axis=1).min() > 0.5
+    assert colors.min() >= 0 and colors.max() <= 1
