@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
+from typing import Any
+
+from ros2_multihmr.model.quirks import QUIRKS, Quirks
+
+PATCH = 14
+HEAD_WIDTH = 32
+ACTIVATIONS = ("none", "sigmoid")
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class MultiHMRConfig:
         hph_width: Width of its tokens.
         max_humans: Slots M; more people than that in one image: the best scores stay.
         nms_kernel: Side of the window in which only the best score survives [tokens]; 1 turns suppression off.
+        shape_activation: "none" for unbounded shape parameters, "sigmoid" for those in [0, 1].
+        expression_activation: The same for expression parameters.
     """
 
     kind: str
@@ -49,3 +60,85 @@ class MultiHMRConfig:
     hph_width: int = 1024
     max_humans: int = 20
     nms_kernel: int = 3
+    shape_activation: str = "none"
+    expression_activation: str = "none"
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value no network can have; says which, what was expected and what came.
+        """
+        _check_types(self)
+        _require(self.kind in QUIRKS, "kind", f"one of {', '.join(QUIRKS)}", self.kind)
+        for name in ("shape_activation", "expression_activation"):
+            _require(getattr(self, name) in ACTIVATIONS, name, f"one of {', '.join(ACTIVATIONS)}", getattr(self, name))
+        for name in _POSITIVE:
+            _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("num_shape", "num_expression"):
+            _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        _require(self.image_size % PATCH == 0, "image_size", f"a multiple of {PATCH}", self.image_size)
+        _require(self.width % self.heads == 0, "heads", f"a divisor of the width {self.width}", self.heads)
+        _require(self.max_humans <= self.num_tokens, "max_humans", f"at most {self.num_tokens} tokens", self.max_humans)
+        _require(math.isfinite(self.max_resolution), "max_resolution", "a finite number", self.max_resolution)
+        # An even window has no middle: 2 and 4 are read as reaching up and left, larger ones have no such reading.
+        odd_or_small = self.nms_kernel % 2 == 1 or self.nms_kernel in (2, 4)
+        _require(odd_or_small, "nms_kernel", "an odd number, 2 or 4", self.nms_kernel)
+
+    @property
+    def quirks(self) -> Quirks:
+        """What this network's family does differently."""
+        return QUIRKS[self.kind]
+
+    @property
+    def grid(self) -> int:
+        """Tokens per side, g."""
+        return self.image_size // PATCH
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of one image, N = g * g."""
+        return self.grid**2
+
+    @property
+    def feature_width(self) -> int:
+        """Width D of a token with its ray embedding."""
+        return self.width + 3 + 6 * self.num_bands
+
+    @property
+    def num_camera(self) -> int:
+        """Outputs of the depth read-out; the first is used."""
+        return 3 if self.quirks.three_camera_outputs else 1
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> MultiHMRConfig:
+        """Builds a configuration from a file's values.
+
+        Raises:
+            ValueError: Unknown or missing names, or values that no network can have.
+        """
+        fields = dataclasses.fields(MultiHMRConfig)
+        unknown = sorted(set(values) - {field.name for field in fields})
+        required = {field.name for field in fields if field.default is dataclasses.MISSING}
+        missing = sorted(required - set(values))
+        if unknown or missing:
+            raise ValueError(f"network configuration: unknown {unknown}, missing {missing}")
+        return MultiHMRConfig(**values)
+
+
+_POSITIVE = ("image_size", "width", "depth", "heads", "num_rotations", "num_bands", "max_resolution")
+_POSITIVE += ("hph_depth", "hph_heads", "hph_width", "max_humans", "nms_kernel")
+_TYPES = {"str": str, "bool": bool, "int": int, "float": float}
+
+
+def _require(condition: bool, name: str, expected: str, came: object) -> None:
+    if not condition:
+        raise ValueError(f"network configuration: {name}: expected {expected}, got {came!r}")
+
+
+def _check_types(config: MultiHMRConfig) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        accepted = (float, int) if field.type == "float" else (_TYPES[str(field.type)],)
+        plain = not isinstance(value, bool) or field.type == "bool"
+        _require(isinstance(value, accepted) and plain, field.name, str(field.type), value)

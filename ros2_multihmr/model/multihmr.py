@@ -1,0 +1,87 @@
+"""Multi-HMR (arXiv:2402.14654): everyone in one image in one pass, as one static graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ros2_multihmr.model.camera_embedding import embed_camera
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.detection import Slots, clamp_scores, fill_slots, suppress
+from ros2_multihmr.model.human_perception_head import HumanPerceptionHead
+from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.read_outs import MAX_DEPTH, depth_from_nearness, depth_from_scaled_log, location, rotation_from_6d
+from ros2_multihmr.model.vit import VisionTransformer
+
+
+class MultiHMR(nn.Module):
+    """The network. Shapes never depend on what is seen: people fill a fixed number of slots."""
+
+    def __init__(self, config: MultiHMRConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads)
+        self.to_score = _two_layers(config.width, 1)
+        self.to_offset = _two_layers(config.width, 2)
+        self.head = HumanPerceptionHead(config)
+
+    def forward(self, pixels: Tensor, k: Tensor, threshold: Tensor) -> RawOutputs:
+        """Finds and regresses the people of B images.
+
+        Args:
+            pixels: (B, 3, S, S) normalised images.
+            k: (B, 3, 3) their intrinsics [px], corner of the first pixel at 0, last row (0, 0, 1).
+            threshold: () score from which a token is a person.
+        """
+        tokens = self.backbone(pixels)
+        scores_map = self.detect(tokens)
+        slots = fill_slots(scores_map, threshold, self.config.max_humans)
+        features = torch.cat([tokens, embed_camera(k, self.config)], dim=-1)
+        return self.regress(tokens, features, k, scores_map, slots)
+
+    def detect(self, tokens: Tensor) -> Tensor:
+        """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, g, g)."""
+        scores = torch.sigmoid(self.to_score(tokens)).unflatten(1, (self.config.grid, self.config.grid))[..., 0]
+        scores = clamp_scores(scores) if self.config.quirks.clamped_scores else scores
+        return suppress(scores, self.config.nms_kernel)
+
+    def regress(self, tokens: Tensor, features: Tensor, k: Tensor, scores_map: Tensor, slots: Slots) -> RawOutputs:
+        """Regresses the people in the slots; empty slots hold zeros and identity rotations."""
+        config, mask = self.config, slots.mask
+        people = self.head(features, slots)
+        cells = torch.stack([slots.tokens // config.grid, slots.tokens % config.grid], dim=-1)
+        at_slots = tokens.gather(1, slots.tokens[..., None].expand(-1, -1, config.width))
+        rotmats = rotation_from_6d(people.pose.unflatten(-1, (config.num_rotations, 6)))
+        identity = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
+        return RawOutputs(
+            mask=mask,
+            scores=_filled(slots.scores, mask),
+            cells=_filled(cells, mask),
+            loc_px=_filled(location(cells, self.to_offset(at_slots)), mask),
+            depth=_filled(self.depth(people.camera[..., 0], k), mask),
+            rotmats=torch.where(mask[..., None, None, None], rotmats, identity),
+            shape=_filled(_activate(people.shape, config.shape_activation), mask),
+            expression=_filled(_activate(people.expression, config.expression_activation), mask),
+            found=slots.found,
+            scores_map=scores_map,
+        )
+
+    def depth(self, number: Tensor, k: Tensor) -> Tensor:
+        """Turns the head's (B, M) numbers into depths [m] by the family's law."""
+        if not self.config.quirks.focal_on_log_depth:
+            return depth_from_nearness(number, k, self.config.image_size)
+        depth = depth_from_scaled_log(number, k, self.config.image_size)
+        return depth.clamp(0.0, MAX_DEPTH) if self.config.quirks.depth_clamp else depth
+
+
+def _two_layers(width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+
+
+def _activate(numbers: Tensor, activation: str) -> Tensor:
+    return torch.sigmoid(numbers) if activation == "sigmoid" else numbers
+
+
+def _filled(values: Tensor, mask: Tensor) -> Tensor:
+    shaped = mask[(...,) + (None,) * (values.dim() - mask.dim())]
+    return torch.where(shaped, values, torch.zeros_like(values))

@@ -1,0 +1,149 @@
+"""The official SMPL-X checkpoints: their names for our parameters, and the configuration their shapes tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ros2_multihmr.model.config import HEAD_WIDTH, PATCH, MultiHMRConfig
+from ros2_multihmr.model.vit import resample_positions
+
+HEAD = "x_attention_head."
+LAYER = rf"{re.escape(HEAD)}transformer\.transformer\.layers\.(\d+)"
+BACKBONES = {384: (12, 6), 768: (12, 12), 1024: (24, 16)}
+ROTATIONS = 53
+
+# Official name -> ours, each as a pattern and its replacement.
+RENAMES = (
+    (r"backbone\.encoder\.", "backbone."),
+    (r"mlp_classif\.", "to_score."),
+    (r"mlp_offset\.", "to_offset."),
+    (rf"{HEAD}cross_queries_x$", "head.query_row"),
+    (rf"{HEAD}cross_queries_y$", "head.query_column"),
+    (rf"{HEAD}cross_values_x$", "head.value_row"),
+    (rf"{HEAD}cross_values_y$", "head.value_column"),
+    (rf"{HEAD}init_body_pose$", "head.init_pose"),
+    (rf"{HEAD}init_betas$", "head.init_shape"),
+    (rf"{HEAD}init_cam$", "head.init_camera"),
+    (rf"{HEAD}init_expression$", "head.init_expression"),
+    (rf"{HEAD}transformer\.pos_embedding$", "head.token_position"),
+    (rf"{HEAD}transformer\.to_token_embedding\.", "head.to_token."),
+    (rf"{HEAD}decpose\.", "head.to_pose."),
+    (rf"{HEAD}decshape\.", "head.to_shape."),
+    (rf"{HEAD}deccam\.", "head.to_camera."),
+    (rf"{HEAD}decexpression\.", "head.to_expression."),
+    (rf"{LAYER}\.0\.norm\.", r"head.layers.\1.self_attention.norm."),
+    (rf"{LAYER}\.0\.fn\.to_qkv\.", r"head.layers.\1.self_attention.to_qkv."),
+    (rf"{LAYER}\.0\.fn\.to_out\.0\.", r"head.layers.\1.self_attention.to_out."),
+    (rf"{LAYER}\.1\.norm\.", r"head.layers.\1.cross_attention.norm."),
+    (rf"{LAYER}\.1\.fn\.to_q\.", r"head.layers.\1.cross_attention.to_q."),
+    (rf"{LAYER}\.1\.fn\.to_kv\.", r"head.layers.\1.cross_attention.to_kv."),
+    (rf"{LAYER}\.1\.fn\.to_out\.0\.", r"head.layers.\1.cross_attention.to_out."),
+    (rf"{LAYER}\.2\.norm\.", r"head.layers.\1.mlp.norm."),
+    (rf"{LAYER}\.2\.fn\.net\.0\.", r"head.layers.\1.mlp.fc1."),
+    (rf"{LAYER}\.2\.fn\.net\.3\.", r"head.layers.\1.mlp.fc2."),
+)
+# Stored, but used by nobody: the token of masked training, and the mean shape of a body with an eleventh, child component.
+UNUSED = ("backbone.encoder.mask_token", f"{HEAD}init_betas_kid")
+BODY = "smpl_layer."
+# The body module's own pose received gradients in the public training script and was meant to stay zero.
+BODY_LEFTOVERS = ("global_orient", "leye_pose", "reye_pose")
+
+
+def is_official_smplx(state: Mapping[str, Tensor]) -> bool:
+    """True if the names are those of the official SMPL-X family."""
+    return any(name.startswith("backbone.encoder.") for name in state) and any(name.startswith(HEAD) for name in state)
+
+
+def is_official_anny(state: Mapping[str, Tensor]) -> bool:
+    """True if the names are those of the official Anny family."""
+    return any(name.startswith("encoder.") for name in state) and any(name.startswith("decoder.") for name in state)
+
+
+def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weights: str) -> MultiHMRConfig:
+    """Reads an official SMPL-X network's configuration from its tensors' shapes, and the rest from its arguments.
+
+    Args:
+        state: The official state dict.
+        args: The training arguments in the file, empty if there are none.
+        weights: Name of the weights.
+
+    Raises:
+        KeyError: A tensor that every official SMPL-X file has is missing.
+        ValueError: Arguments that no released network has, or that contradict the shapes.
+    """
+    _check_arguments(args)
+    width = state["mlp_classif.0.weight"].shape[0]
+    if width not in BACKBONES:
+        raise ValueError(f"expected a backbone of width {', '.join(map(str, BACKBONES))}, got {width}")
+    depth, heads = BACKBONES[width]
+    tables = state[f"{HEAD}cross_queries_x"].shape
+    layers = {match[1] for name in state if (match := re.match(LAYER, name))}
+    return MultiHMRConfig(
+        kind="official_smplx",
+        weights=weights,
+        body="smplx",
+        untrained=False,
+        image_size=PATCH * tables[0],
+        width=width,
+        depth=depth,
+        heads=heads,
+        num_rotations=ROTATIONS,
+        num_shape=state[f"{HEAD}decshape.weight"].shape[0],
+        num_expression=state[f"{HEAD}decexpression.weight"].shape[0],
+        num_bands=(tables[1] - width - 3) // 6,
+        max_resolution=float(args.get("camera_embedding_max_resolution", 64)),
+        hph_depth=len(layers),
+        hph_heads=state[f"{HEAD}transformer.transformer.layers.0.1.fn.to_q.weight"].shape[0] // HEAD_WIDTH,
+        hph_width=state[f"{HEAD}transformer.to_token_embedding.weight"].shape[0],
+    )
+
+
+def rename_official(state: Mapping[str, Tensor], grid: int) -> dict[str, Tensor]:
+    """Brings an official SMPL-X state dict to our names.
+
+    Args:
+        state: The official state dict. Names without a rule stay as they are, for strict loading to find.
+        grid: Tokens per side of the network's input.
+
+    Raises:
+        ValueError: The file carries a learned pose of the body itself, which this version does not apply.
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        if name.startswith(BODY):
+            _check_body_leftover(name, tensor)
+        elif name not in UNUSED:
+            renamed[rename(name)] = tensor
+    if (table := renamed.get("backbone.pos_embed")) is not None:
+        renamed["backbone.pos_embed"] = resample_positions(table.float(), grid)
+    if (position := renamed.get("head.token_position")) is not None:
+        renamed["head.token_position"] = position.flatten()
+    return renamed
+
+
+def rename(name: str) -> str:
+    """Returns our name for an official one, or the name itself where there is no rule."""
+    for pattern, replacement in RENAMES:
+        ours, count = re.subn(f"^{pattern}", replacement, name)
+        if count:
+            return ours
+    return name
+
+
+def _check_arguments(args: Mapping[str, Any]) -> None:
+    expected = {"person_center": "head", "nearness": True}
+    for name, value in expected.items():
+        if name in args and args[name] != value:
+            raise ValueError(f"argument {name}: expected {value!r} as in the released networks, got {args[name]!r}")
+
+
+def _check_body_leftover(name: str, tensor: Tensor) -> None:
+    if name.endswith(BODY_LEFTOVERS) and bool(tensor.count_nonzero()):
+        raise ValueError(
+            f"{name} is not zero: this file was trained with a posed body module, which is not supported; "
+            "use a released checkpoint"
+        )

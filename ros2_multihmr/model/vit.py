@@ -1,0 +1,138 @@
+"""The backbone: a DINOv2 vision transformer with patches of 14 pixels (arXiv:2304.07193), without registers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ros2_multihmr.model.config import PATCH
+
+MLP_RATIO = 4
+NORM_EPS = 1e-6
+
+
+class PatchEmbedding(nn.Module):
+    """Images to tokens. Parameters are those of a 14 x 14 convolution with stride 14."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, PATCH, PATCH)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embeds (B, 3, S, S) images as (B, N, C) tokens, row by row."""
+        batch, channels, height, width = pixels.shape
+        rows, columns = height // PATCH, width // PATCH
+        patches = pixels.reshape(batch, channels, rows, PATCH, columns, PATCH).permute(0, 2, 4, 1, 3, 5)
+        # As a matrix product, which keeps float32 on GPUs; a convolution would be rounded to TF32 there by default.
+        return F.linear(patches.reshape(batch, rows * columns, -1), self.proj.weight.flatten(1), self.proj.bias)
+
+
+class Attention(nn.Module):
+    """Self-attention of all tokens."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (B, T, C) to (B, T, C)."""
+        batch, count, width = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(attended.transpose(1, 2).reshape(batch, count, width))
+
+
+class Mlp(nn.Module):
+    """Two layers with the exact GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (..., C) to (..., C)."""
+        return self.fc2(F.gelu(self.fc1(tokens)))
+
+
+class LayerScale(nn.Module):
+    """One learned factor per channel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Scales (..., C)."""
+        return tokens * self.gamma
+
+
+class Block(nn.Module):
+    """One transformer block: attention and MLP, each normalised before, scaled after and added."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, NORM_EPS)
+        self.attn = Attention(width, heads)
+        self.ls1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, NORM_EPS)
+        self.mlp = Mlp(width, MLP_RATIO * width)
+        self.ls2 = LayerScale(width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (B, T, C) to (B, T, C)."""
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
+        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+
+
+class VisionTransformer(nn.Module):
+    """DINOv2 for one input size, with DINOv2's parameter names.
+
+    The position table belongs to the input's own token grid: `resample_positions` brings a table of another grid there
+    when weights are loaded, once instead of at every image.
+    """
+
+    def __init__(self, image_size: int, width: int, depth: int, heads: int) -> None:
+        super().__init__()
+        tokens = (image_size // PATCH) ** 2
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + tokens, width))
+        self.patch_embed = PatchEmbedding(width)
+        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
+        self.norm = nn.LayerNorm(width, NORM_EPS)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Computes the features of (B, 3, S, S) normalised images: (B, N, C), row by row, normalised, without CLS."""
+        patches = self.patch_embed(pixels)
+        cls = self.cls_token.expand(patches.shape[0], -1, -1)
+        tokens = torch.cat([cls, patches], dim=1) + self.pos_embed
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.norm(tokens[:, 1:])
+
+
+def resample_positions(table: Tensor, grid: int) -> Tensor:
+    """Brings a DINOv2 position table to another token grid, with DINOv2's sampling.
+
+    Quirk: DINOv2 asks for a scale of (g + .1) / 37 where g / 37 would be exact, so that rounding never loses a row; the
+    positions between which it interpolates follow that scale. Its features expect tables made this way.
+
+    Args:
+        table: (1, 1 + n * n, C), CLS first.
+        grid: Tokens per side g wanted.
+
+    Returns:
+        (1, 1 + g * g, C); the table itself if n equals g.
+    """
+    stored = round((table.shape[1] - 1) ** 0.5)
+    if stored == grid:
+        return table
+    cls, positions = table[:, :1], table[:, 1:]
+    image = positions.reshape(1, stored, stored, -1).permute(0, 3, 1, 2)
+    scale = (grid + 0.1) / stored
+    image = F.interpolate(image, scale_factor=(scale, scale), mode="bicubic")
+    return torch.cat([cls, image.permute(0, 2, 3, 1).flatten(1, 2)], dim=1)
