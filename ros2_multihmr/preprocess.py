@@ -1,0 +1,137 @@
+"""Preprocessing: image and camera to the network's square input and its intrinsics, and the way back for pixels.
+
+The image is scaled to fit into a square, centred and padded with black. In the network's pixels the *corner* of the
+first pixel is (0, 0); in the image's (see `camera`) its *centre* is: pixel u of the image lies at (u + .5) s + margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from torch import Tensor
+
+from ros2_multihmr.camera import Camera
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetworkView:
+    """Where one image lies in the network's square input.
+
+    Attributes:
+        size: Side S of the square [px].
+        content: Width and height of the scaled image inside it [px].
+        margin: Columns to its left and rows above it [px].
+        scale: Its size over the original's, x and y.
+        k: (3, 3) intrinsics of the input, float64, corner of the first pixel at 0 [px].
+    """
+
+    size: int
+    content: tuple[int, int]
+    margin: tuple[int, int]
+    scale: tuple[float, float]
+    k: NDArray[np.float64]
+
+    def to_network(self, px: ArrayLike) -> NDArray[np.float64]:
+        """Turns pixels (..., 2) of the image into pixels of the network's input."""
+        return (np.asarray(px, np.float64) + 0.5) * self.scale + self.margin
+
+    def to_image(self, px: ArrayLike) -> NDArray[np.float64]:
+        """Turns pixels (..., 2) of the network's input into pixels of the image."""
+        return (np.asarray(px, np.float64) - self.margin) / self.scale - 0.5
+
+
+class NetworkInput(NamedTuple):
+    """What a backend wants, and how to come back.
+
+    Attributes:
+        pixels: (B, 3, S, S) float32, normalised by ImageNet's mean and deviation.
+        k: (B, 3, 3) float32 intrinsics of these inputs.
+        views: B views.
+    """
+
+    pixels: Tensor
+    k: Tensor
+    views: tuple[NetworkView, ...]
+
+
+def network_view(camera: Camera, size: int) -> NetworkView:
+    """Returns where an image of this camera lies in a square of `size` pixels, by the official demo's rule.
+
+    Sizes and margins are rounded half to even. An image so thin that it would vanish keeps one pixel.
+    """
+    width, height = camera.width, camera.height
+    longer = max(width, height)
+    content = (max(1, round(width / longer * size)), max(1, round(height / longer * size)))
+    margin = (round((size - content[0]) * 0.5), round((size - content[1]) * 0.5))
+    scale = (content[0] / width, content[1] / height)
+    k = camera.k.copy()
+    k[:2, 2] = (k[:2, 2] + 0.5) * scale + margin
+    k[0, 0], k[1, 1] = camera.fx * scale[0], camera.fy * scale[1]
+    return NetworkView(size, content, margin, scale, k)
+
+
+def preprocess(images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], size: int) -> NetworkInput:
+    """Scales, pads and normalises images as the official demo does (PIL's antialiased bicubic), intrinsics moved along.
+
+    Args:
+        images: B images, (H, W, 3) uint8 RGB; their sizes may differ.
+        cameras: Their B cameras.
+        size: Side S of the network's input [px].
+
+    Raises:
+        ValueError: An image is not uint8 (H, W, 3), or its size is not its camera's.
+    """
+    if len(images) != len(cameras):
+        raise ValueError(f"preprocess: expected as many cameras as images, got {len(images)} and {len(cameras)}")
+    views = tuple(network_view(camera, size) for camera in cameras)
+    pixels = np.empty((len(images), 3, size, size), np.float32)
+    for image, camera, view, out in zip(images, cameras, views, pixels, strict=True):
+        check_image(image, camera)
+        _normalise(_scaled(image, view.content), view, out)
+    k = np.stack([view.k for view in views]) if views else np.empty((0, 3, 3))
+    return NetworkInput(torch.from_numpy(pixels), torch.from_numpy(k.astype(np.float32)), views)
+
+
+def check_image(image: NDArray[np.uint8], camera: Camera) -> None:
+    """Raises ValueError if `image` is not a uint8 RGB image of the camera's size."""
+    got = f"got {getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image: expected a uint8 RGB array (height, width, 3), {got}")
+    if image.shape[:2] != (camera.height, camera.width):
+        raise ValueError(
+            f"image: expected {camera.width} x {camera.height} pixels as its camera has, "
+            f"got {image.shape[1]} x {image.shape[0]}; is this the calibration of another camera or resolution?"
+        )
+
+
+def _scaled(image: NDArray[np.uint8], content: tuple[int, int]) -> NDArray[np.uint8]:
+    # No reducing_gap and no OpenCV: their numbers differ from what the released networks were fed.
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(content, Image.Resampling.BICUBIC))
+
+
+def _normalise(content: NDArray[np.uint8], view: NetworkView, out: NDArray[np.float32]) -> None:
+    (x, y), (width, height) = view.margin, view.content
+    for channel, table in enumerate(_tables()):
+        out[channel] = table[0]
+        out[channel, y : y + height, x : x + width] = cv2.LUT(np.ascontiguousarray(content[..., channel]), table)
+
+
+@lru_cache(maxsize=1)
+def _tables() -> NDArray[np.float32]:
+    """(3, 256) normalised value of every byte; computed in float64 and rounded once, as the official code does."""
+    values = np.arange(256, dtype=np.float32) / np.float32(255.0)
+    tables: NDArray[np.float32] = (
+        (values.astype(np.float64) - np.array(_MEAN)[:, None]) / np.array(_STD)[:, None]
+    ).astype(np.float32)
+    return tables

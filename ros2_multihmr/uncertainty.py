@@ -1,0 +1,32 @@
+"""Uncertainty of where a person is: monocular error lies along the ray."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+UNKNOWN = 1e6
+"""Variance that says "not estimated", by ROS's habit; zero would say "exact"."""
+
+
+def pose_covariance(origin: ArrayLike, focal_px: float, sigma_px: float, depth_sigma: float) -> NDArray[np.float64]:
+    """Returns (N, 6, 6) covariances of position and orientation in the axes of the camera's optical frame.
+
+    The position's is R diag(s^2, s^2, (a d)^2) R^T: d the range, s = d sigma_px / f across the ray, a d along it, the
+    third column of R the unit ray. Orientation is unknown.
+
+    Args:
+        origin: (N, 3) positions in the optical frame [m].
+        focal_px: Focal length f [px].
+        sigma_px: Standard deviation of the position in the image [px].
+        depth_sigma: Standard deviation a of the distance, as a fraction of it.
+    """
+    origin = np.asarray(origin, np.float64)
+    distance = np.linalg.norm(origin, axis=-1)[:, None, None]
+    ray = origin[:, :, None] / distance
+    along = ray * ray.transpose(0, 2, 1)
+    across_variance, along_variance = (distance * sigma_px / focal_px) ** 2, (distance * depth_sigma) ** 2
+    covariance = np.zeros((len(origin), 6, 6))
+    covariance[:, :3, :3] = across_variance * (np.eye(3) - along) + along_variance * along
+    covariance[:, 3:, 3:] = UNKNOWN * np.eye(3)
+    return covariance
