@@ -7,8 +7,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.embedded import embedded_model
 from ros2_multihmr.model.raw_outputs import RawOutputs
+
+BACKENDS = ("torch",)
 
 
 class Backend(Protocol):
@@ -30,3 +35,58 @@ class Backend(Protocol):
             k: (B, 3, 3) float32 intrinsics of these inputs [px], corner of the first pixel at 0.
             threshold: Score from which a token counts as a person.
         """
+
+
+def open_backend(
+    weights: str = "",
+    device: str = "auto",
+    backend: str = "auto",
+    *,
+    nms_kernel: int = 3,
+    max_humans: int = 20,
+    threads: int = 0,
+) -> Backend:
+    """Reads weights and makes them ready to run.
+
+    Args:
+        weights: Path of a weights file; "" for the network that comes with the package.
+        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:<index>".
+        backend: "auto" or "torch".
+        nms_kernel: Side of the window in which only the best score survives [tokens].
+        max_humans: Most people per image.
+        threads: CPU threads of the whole process; 0 leaves them as they are.
+
+    Raises:
+        WeightsError: The weights file is missing, damaged, or not what was expected.
+        ValueError: A setting that cannot be, or a device that this machine lacks.
+        MemoryError: The device has no room for the network.
+    """
+    if backend not in ("auto", *BACKENDS):
+        raise ValueError(f"backend: expected auto or {', '.join(BACKENDS)}; got {backend!r}")
+    chosen = choose_device(device)
+    if threads < 0:
+        raise ValueError(f"threads: expected 0 or more, got {threads}")
+    if threads:
+        torch.set_num_threads(threads)
+    settings = {"nms_kernel": nms_kernel, "max_humans": max_humans}
+    model = load_weights(weights, **settings) if weights else embedded_model(**settings)
+    return TorchBackend(model, chosen)
+
+
+def choose_device(device: str) -> torch.device:
+    """Returns the device that a setting names.
+
+    Raises:
+        ValueError: No such device on this machine; says what there is.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name, _, index = device.partition(":")
+    if name not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:<index>; got {device!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        reason = "no CUDA GPU is visible" if torch.version.cuda else "this PyTorch is built for the CPU alone"
+        raise ValueError(f"device: {device!r} asked for, but {reason}. Use device auto or cpu, or install CUDA's PyTorch.")
+    if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: {device!r} asked for, but there are {torch.cuda.device_count()} CUDA GPUs.")
+    return torch.device(device)

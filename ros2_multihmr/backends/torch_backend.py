@@ -1,0 +1,76 @@
+"""The network through PyTorch, on the CPU or a CUDA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.model.raw_outputs import RawOutputs
+
+
+class TorchBackend:
+    """Runs a network in float32 without gradients."""
+
+    def __init__(self, model: MultiHMR, device: torch.device | str = "cpu") -> None:
+        """Moves the network to a device and keeps it.
+
+        Raises:
+            MemoryError: The device has no room for it.
+        """
+        self._device = torch.device(device)
+        with _explain_memory(f"{model.config.weights} on {device}"):
+            self._model = model.eval().requires_grad_(False).to(self._device)
+
+    @property
+    def config(self) -> MultiHMRConfig:
+        """The network's configuration."""
+        return self._model.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where outputs lie."""
+        return self._device
+
+    def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
+        """Runs the network on B images, see `Backend.infer`.
+
+        Raises:
+            ValueError: Arrays of the wrong shape.
+            MemoryError: The device has no room for this many images of this size.
+        """
+        check_inputs(pixels, k, self.config)
+        with torch.inference_mode(), _explain_memory(f"{len(pixels)} images of {self.config.image_size} px"):
+            outputs: RawOutputs = self._model(
+                pixels.to(self._device, torch.float32),
+                k.to(self._device, torch.float32),
+                torch.tensor(threshold, dtype=torch.float32, device=self._device),
+            )
+        return outputs
+
+
+def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig) -> None:
+    """Raises ValueError if the arrays are not what the network takes."""
+    size = config.image_size
+    if pixels.dim() != 4 or len(pixels) == 0 or tuple(pixels.shape[1:]) != (3, size, size):
+        raise ValueError(f"pixels: expected (B, 3, {size}, {size}) for {config.weights}, got {tuple(pixels.shape)}")
+    if tuple(k.shape) != (len(pixels), 3, 3):
+        raise ValueError(f"k: expected ({len(pixels)}, 3, 3), one matrix per image, got {tuple(k.shape)}")
+
+
+@contextmanager
+def _explain_memory(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU's allocator raises it plainly
+        text = str(error)
+        if "out of memory" not in text.lower() and "can't allocate memory" not in text:
+            raise
+        first = text.split("\n")[0]
+        raise MemoryError(
+            f"no room for {what}: {first}. Use smaller weights, fewer images at once, or another device."
+        ) from error

@@ -1,0 +1,157 @@
+"""Weights on disk: our own format, and the official files through `official`. Loading is strict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.model.official import official_config, rename_official
+from ros2_multihmr.model.official_file import OFFICIAL_SUFFIXES, read_official_file
+from ros2_multihmr.model.weights_error import WeightsError
+
+CONFIG_KEY = "multihmr_config"
+OWN_SUFFIX = ".safetensors"
+OVERRIDABLE = ("max_humans", "nms_kernel")
+SHOWN = 4
+
+
+def save_weights(model: MultiHMR, path: str | Path) -> None:
+    """Writes a network in our own format: safetensors, with the configuration as JSON in the metadata.
+
+    Args:
+        model: The network, on any device.
+        path: File to write, ending in .safetensors.
+
+    Raises:
+        ValueError: Another ending.
+    """
+    if Path(path).suffix != OWN_SUFFIX:
+        raise ValueError(f"{path}: expected a name ending in {OWN_SUFFIX}")
+    config = json.dumps(dataclasses.asdict(model.config))
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(state, str(path), metadata={CONFIG_KEY: config})
+
+
+def load_weights(path: str | Path, **overrides: int) -> MultiHMR:
+    """Reads a network from our own format (.safetensors) or an official SMPL-X checkpoint (.pt).
+
+    Args:
+        path: The file.
+        **overrides: `max_humans` and `nms_kernel`, which are no matter of the weights.
+
+    Returns:
+        The network on the CPU in float32, ready for inference.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or not what was expected; says what to do.
+        ValueError: An override that no network can have.
+    """
+    path = Path(path).expanduser()
+    _check_file(path)
+    state, config = _read_own(path) if path.suffix == OWN_SUFFIX else _read_official(path)
+    return assemble(with_overrides(config, overrides), state, str(path))
+
+
+def with_overrides(config: MultiHMRConfig, overrides: Mapping[str, int]) -> MultiHMRConfig:
+    """Replaces the settings of a configuration that are no matter of the weights.
+
+    Raises:
+        ValueError: Any other setting, or a value that no network can have.
+    """
+    if unknown := sorted(set(overrides) - set(OVERRIDABLE)):
+        raise ValueError(f"network configuration: {', '.join(unknown)} belong to the weights and cannot be replaced")
+    return dataclasses.replace(config, **overrides)  # type: ignore[arg-type]
+
+
+def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -> MultiHMR:
+    """Builds a network around a state dict, without a second copy of the weights.
+
+    Args:
+        config: Its configuration.
+        state: Exactly its tensors, by our names.
+        source: Where they come from, for errors.
+
+    Raises:
+        WeightsError: Missing, additional or misshapen tensors, or numbers that are not finite.
+    """
+    with torch.device("meta"):
+        model = MultiHMR(config)
+    _check_tensors(model.state_dict(), state, source)
+    floats = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+    if bad := [name for name, tensor in floats.items() if not tensor.isfinite().all()]:
+        raise WeightsError(f"{source}: damaged: {_some(bad)} hold numbers that are not finite. Get the file again.")
+    model.load_state_dict(floats, strict=True, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def _check_file(path: Path) -> None:
+    endings = (OWN_SUFFIX, *OFFICIAL_SUFFIXES)
+    if not path.exists():
+        raise WeightsError(f"{path}: no such weights file. Give the path of a {' or '.join(endings)} file.")
+    if not path.is_file():
+        raise WeightsError(f"{path}: not a file. Give the path of a {' or '.join(endings)} file.")
+    if path.suffix not in endings:
+        raise WeightsError(f"{path}: weights files end in {' or '.join(endings)}, not in {path.suffix!r}.")
+
+
+def _read_own(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            config = _parse_config((file.metadata() or {}).get(CONFIG_KEY), path)
+            return {name: file.get_tensor(name) for name in file.keys()}, config
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: damaged or not a safetensors file ({error}). Get or write it again.") from error
+
+
+def _parse_config(text: str | None, path: Path) -> MultiHMRConfig:
+    if text is None:
+        raise WeightsError(
+            f"{path}: no network configuration in the metadata (key {CONFIG_KEY!r}). "
+            "Weights of other programs cannot be used; write the file with save_weights."
+        )
+    try:
+        values = json.loads(text)
+        return MultiHMRConfig.from_dict(values)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: {error}. The file is damaged or belongs to another version.") from error
+
+
+def _read_official(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
+    state, args = read_official_file(path)
+    try:
+        config = official_config(state, args, path.name)
+        return rename_official(state, config.grid), config
+    except KeyError as error:
+        raise WeightsError(f"{path}: damaged: {error} is missing. Get the file again.") from error
+    except (ValueError, IndexError) as error:
+        raise WeightsError(f"{path}: not a released SMPL-X checkpoint: {error}.") from error
+
+
+def _check_tensors(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
+    faults = []
+    if missing := sorted(set(expected) - set(state)):
+        faults.append(f"missing {_some(missing)}")
+    if extra := sorted(set(state) - set(expected)):
+        faults.append(f"unknown {_some(extra)}")
+    for name in sorted(set(expected) & set(state)):
+        wanted, came = expected[name], state[name]
+        if wanted.shape != came.shape:
+            faults.append(f"{name}: expected shape {tuple(wanted.shape)}, got {tuple(came.shape)}")
+        elif not came.is_floating_point():
+            faults.append(f"{name}: expected floating-point numbers, got {came.dtype}")
+    if faults:
+        raise WeightsError(f"{source}: the tensors do not fit the configuration: {_some(faults, '; ')}.")
+
+
+def _some(items: list[str], separator: str = ", ") -> str:
+    more = [f"and {len(items) - SHOWN} more"] if len(items) > SHOWN else []
+    return separator.join(items[:SHOWN] + more)

@@ -1,0 +1,68 @@
+"""Official checkpoint files, read without ever running what is pickled inside them."""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ros2_multihmr.model.official import is_official_anny, is_official_smplx
+from ros2_multihmr.model.weights_error import WeightsError
+
+OFFICIAL_SUFFIXES = (".pt", ".pth")
+STATE_KEYS = ("model_state_dict", "state_dict_model", "state_dict")
+# Beside tensors: the training arguments, and the numpy scalars of the best validation score (old and new numpy).
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+ALLOWED: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
+]
+
+
+def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Reads an official SMPL-X checkpoint.
+
+    Args:
+        path: A file written by `torch.save`.
+
+    Returns:
+        The state dict by its official names, memory-mapped, and the training arguments (empty if there are none).
+
+    Raises:
+        WeightsError: The file is damaged, holds objects beyond tensors and arguments, or is of another family.
+    """
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use an official checkpoint.")
+    state = next((content[key] for key in STATE_KEYS if key in content), content)
+    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    if is_official_anny(tensors):
+        raise WeightsError(f"{path}: the official Anny checkpoint. Use one of the SMPL-X ones.")
+    if not is_official_smplx(tensors):
+        raise WeightsError(f"{path}: neither of the official families' names inside. Use an official checkpoint.")
+    args = content.get("args", {})
+    return tensors, vars(args) if isinstance(args, argparse.Namespace) else dict(args)
+
+
+def _load(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).split("\n")[0]
+        raise WeightsError(
+            f"{path}: refused: it holds objects beyond tensors and training arguments, and nothing in it was run "
+            f"({reason}). Get the file from the authors' page."
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path}: damaged or not written by torch.save ({error}). Get the file again.") from error
