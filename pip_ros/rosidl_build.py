@@ -12,9 +12,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,71 +26,30 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from rosidl_dispatch import dispatch_source
+
+_NEEDED = "a C++ compiler and the Python headers are needed (Debian and Ubuntu: apt install g++ python3-dev)"
 _TYPESUPPORTS = ("rosidl_typesupport_fastrtps_c", "rosidl_typesupport_introspection_c")
-
-# rosidl_typesupport_c for one package: a handle per message whose `data` are the type supports linked into this module.
-_DISPATCH_HEAD = """\
-#include <string.h>
-#include "rosidl_runtime_c/message_type_support_struct.h"
-#include "rosidl_typesupport_c/identifier.h"
-#include "rosidl_typesupport_interface/macros.h"
-
-typedef const rosidl_message_type_support_t * (* getter_t)(void);
-
-static const rosidl_message_type_support_t * dispatch(
-  const rosidl_message_type_support_t * handle, const char * identifier)
-{
-  if (strcmp(handle->typesupport_identifier, identifier) == 0) {
-    return handle;
-  }
-  const getter_t * getters = (const getter_t *)handle->data;
-  for (int i = 0; i < 2; ++i) {
-    const rosidl_message_type_support_t * candidate = getters[i]();
-    if (candidate && strcmp(candidate->typesupport_identifier, identifier) == 0) {
-      return candidate;
-    }
-  }
-  return NULL;
-}
-"""
-
-_DISPATCH_MESSAGE = """
-#define FASTRTPS ROSIDL_TYPESUPPORT_INTERFACE__MESSAGE_SYMBOL_NAME(rosidl_typesupport_fastrtps_c, {p}, msg, {m})
-#define INTROSPECTION ROSIDL_TYPESUPPORT_INTERFACE__MESSAGE_SYMBOL_NAME( \\
-    rosidl_typesupport_introspection_c, {p}, msg, {m})
-const rosidl_message_type_support_t * FASTRTPS(void);
-const rosidl_message_type_support_t * INTROSPECTION(void);
-const rosidl_type_hash_t * {p}__msg__{m}__get_type_hash(const rosidl_message_type_support_t *);
-const rosidl_runtime_c__type_description__TypeDescription *
-{p}__msg__{m}__get_type_description(const rosidl_message_type_support_t *);
-const rosidl_runtime_c__type_description__TypeSource__Sequence *
-{p}__msg__{m}__get_type_description_sources(const rosidl_message_type_support_t *);
-
-static const getter_t {m}_getters[2] = {{FASTRTPS, INTROSPECTION}};
-static rosidl_message_type_support_t {m}_handle = {{
-  NULL, {m}_getters, dispatch,
-  {p}__msg__{m}__get_type_hash,
-  {p}__msg__{m}__get_type_description,
-  {p}__msg__{m}__get_type_description_sources,
-}};
-
-const rosidl_message_type_support_t *
-ROSIDL_TYPESUPPORT_INTERFACE__MESSAGE_SYMBOL_NAME(rosidl_typesupport_c, {p}, msg, {m})(void)
-{{
-  {m}_handle.typesupport_identifier = rosidl_typesupport_c__typesupport_identifier;
-  return &{m}_handle;
-}}
-#undef FASTRTPS
-#undef INTROSPECTION
-"""
 
 
 @dataclass(frozen=True)
 class BuiltInterfaces:
-    """What one call made: the importable package and the files that belong in share/<package>/msg."""
+    """What one call made."""
 
-    package_dir: Path
+    package_dir: Path  # the importable package
+    module: Path  # the compiled extension in it
     interface_files: tuple[Path, ...]  # .msg, .idl and .json (the type description with its hash)
+    index_file: Path  # the list of them in the form of the ament index's resource "rosidl_interfaces"
+
+    def data_files(self) -> list[tuple[str, list[str]]]:
+        """Return what setuptools' `data_files` should put below the prefix, so that ROS's tools know the messages.
+
+        With paths relative to the working directory, which setuptools wants to be the project's.
+        """
+        package = self.package_dir.name
+        index = "share/ament_index/resource_index/rosidl_interfaces"
+        files = {f"share/{package}/msg": self.interface_files, index: (self.index_file,)}
+        return [(folder, [os.path.relpath(path) for path in paths]) for folder, paths in files.items()]
 
 
 def ros_prefixes() -> list[Path]:
@@ -96,9 +57,10 @@ def ros_prefixes() -> list[Path]:
 
     The first is found from the generators themselves, not from sys.prefix: in an isolated build they lie elsewhere.
     """
-    found = next((p for p in Path(_rosidl("rosidl_adapter").__file__).parents if (p / "share" / "ament_index").is_dir()), None)
+    adapter = Path(_rosidl("rosidl_adapter").__file__)
+    found = next((p for p in adapter.parents if (p / "share" / "ament_index").is_dir()), None)
     if found is None:
-        raise RuntimeError(f"no ament index above {_rosidl('rosidl_adapter').__file__}; install the ros-* wheels or source ROS 2")
+        raise RuntimeError(f"no ament index above {adapter}: install the ros-* wheels, or source your ROS 2")
     sourced = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     return list(dict.fromkeys([found, *sourced]))
 
@@ -124,15 +86,18 @@ def build_interfaces(package: str, msg_dir: Path, out_dir: Path, work_dir: Path 
     if not msgs:
         raise FileNotFoundError(f"no .msg file in {msg_dir}: expected the messages of {package} there")
     stamp, inputs = work_dir / "stamp", _digest(package, msgs)
-    built = BuiltInterfaces(out_dir / package, _interface_files(work_dir, msgs))
-    module = built.package_dir / f"{package}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if module.is_file() and stamp.is_file() and stamp.read_text() == inputs:
+    built = _built(package, msgs, out_dir, work_dir)
+    if built.module.is_file() and stamp.is_file() and stamp.read_text() == inputs:
         return built
-    stamp.unlink(missing_ok=True)
+    for made in (work_dir, built.package_dir):  # nothing of a message that was since renamed may stay
+        shutil.rmtree(made, ignore_errors=True)
     prefixes = ros_prefixes()
-    with _ament_prefix_path(prefixes):
+    with _ament_prefix_path(prefixes), contextlib.redirect_stdout(io.StringIO()):  # the generators print every name
         _generate(package, msgs, work_dir, out_dir, prefixes)
-    _compile(package, msgs, work_dir, module, prefixes)
+    _compile(package, msgs, work_dir, built.module, prefixes)
+    names = sorted(f"msg/{path.name}" for path in built.interface_files)
+    built.index_file.parent.mkdir(exist_ok=True)
+    built.index_file.write_text("\n".join(names))
     stamp.write_text(inputs)
     return built
 
@@ -149,16 +114,23 @@ def _rosidl(name: str):
 
 def _digest(package: str, msgs: Sequence[Path]) -> str:
     """Return a hash of everything the result depends on."""
-    parts = [package, sys.version, Path(__file__).read_text(), metadata.version("numpy"), *map(str, ros_prefixes())]
-    # The version of a wheel, or of ROS's own packages where rosidl has no metadata: the adapter's file either way.
+    parts = [
+        package,
+        sys.version,
+        Path(__file__).read_text(),
+        dispatch_source(package, []),
+        metadata.version("numpy"),
+        *map(str, ros_prefixes()),
+    ]
     parts += [m.name + m.read_text() for m in msgs]
     parts += [f"{d.metadata['Name']} {d.version}" for d in metadata.distributions() if "rosidl" in d.metadata["Name"]]
     return hashlib.sha256("\n".join(sorted(set(parts))).encode()).hexdigest()
 
 
-def _interface_files(work_dir: Path, msgs: Sequence[Path]) -> tuple[Path, ...]:
+def _built(package: str, msgs: Sequence[Path], out_dir: Path, work_dir: Path) -> BuiltInterfaces:
     made = [work_dir / "msg" / f"{m.stem}{suffix}" for m in msgs for suffix in (".idl", ".json")]
-    return (*msgs, *made)
+    module = out_dir / package / f"{package}_s__rosidl_typesupport_c{sysconfig.get_config_var('EXT_SUFFIX')}"
+    return BuiltInterfaces(out_dir / package, module, (*msgs, *made), work_dir / "rosidl_interfaces" / package)
 
 
 @contextlib.contextmanager
@@ -181,30 +153,29 @@ def _generate(package: str, msgs: Sequence[Path], work_dir: Path, out_dir: Path,
     The generator classes are called directly: the `rosidl generate` command stops at "Found duplicate entry point" in
     the PyPI wheels.
     """
-    (work_dir / "msg").mkdir(parents=True, exist_ok=True)
+    (work_dir / "msg").mkdir(parents=True)
     include = [str(p / "share") for p in prefixes]
     for msg in msgs:
-        _rosidl("rosidl_adapter.msg").convert_msg_to_idl(msg.parent.parent, package, _relative(msg), work_dir / "msg")
+        relative = Path(msg.parent.name) / msg.name
+        _rosidl("rosidl_adapter.msg").convert_msg_to_idl(msg.parent.parent, package, relative, work_dir / "msg")
     idls = [f"{work_dir}:msg/{m.stem}.idl" for m in msgs]
     hasher = _rosidl("rosidl_generator_type_description.cli").HashTypeDescription("type_description")
     descriptions = hasher.generate_type_hashes(package, idls, include, output_path=work_dir)
     c_dir = work_dir / "c" / package  # headers are included as <package>/msg/...
-    _rosidl("rosidl_generator_c.cli").GenerateC("c").generate(
-        package, idls, include, output_path=c_dir, type_description_files=descriptions
-    )
-    fastrtps = _rosidl("rosidl_typesupport_fastrtps_c.cli").GenerateFastRTPSCTypesupport("fastrtps_c")
-    fastrtps.generate(package, idls, include, output_path=c_dir)
-    introspection = _rosidl("rosidl_typesupport_introspection_c.cli").GenerateIntrospectionCTypesupport("introspection_c")
-    introspection.generate(package, idls, include, output_path=c_dir)
-    python = _rosidl("rosidl_generator_py.cli").GeneratePython("py", typesupport_implementations=["rosidl_typesupport_c"])
+    for module, name in (
+        ("rosidl_generator_c", "GenerateC"),
+        ("rosidl_typesupport_fastrtps_c", "GenerateFastRTPSCTypesupport"),
+        ("rosidl_typesupport_introspection_c", "GenerateIntrospectionCTypesupport"),
+    ):
+        generator = getattr(_rosidl(f"{module}.cli"), name)(module)
+        more = {"type_description_files": descriptions} if name == "GenerateC" else {}
+        generator.generate(package, idls, include, output_path=c_dir, **more)
+    generate_python = _rosidl("rosidl_generator_py.cli").GeneratePython
+    python = generate_python("py", typesupport_implementations=["rosidl_typesupport_c"])
     python.generate(package, idls, include, output_path=out_dir / package)
     (out_dir / package / "__init__.py").touch()
-    dispatch = _DISPATCH_HEAD + "".join(_DISPATCH_MESSAGE.format(p=package, m=m.stem) for m in msgs)
-    (work_dir / "c" / "dispatch.c").write_text(dispatch)
-
-
-def _relative(msg: Path) -> Path:
-    return Path(msg.parent.name) / msg.name
+    source = dispatch_source(package, [msg.stem for msg in msgs])
+    (work_dir / "c" / "dispatch.c").write_text(source)
 
 
 def _dependencies(package: str, msgs: Sequence[Path], work_dir: Path) -> list[str]:
@@ -217,38 +188,42 @@ def _dependencies(package: str, msgs: Sequence[Path], work_dir: Path) -> list[st
 
 
 def _compile(package: str, msgs: Sequence[Path], work_dir: Path, module: Path, prefixes: Sequence[Path]) -> None:
-    import numpy  # not needed by setuptools' questions about this project's requirements, which import this file
-
-    dirs = [p / "include" for p in prefixes]
-    includes = [work_dir / "c", module.parent.parent, *dirs, *(d for top in dirs for d in sorted(top.glob("*")) if (d / d.name).is_dir())]
-    includes += [Path(sysconfig.get_path("include")), Path(numpy.get_include())]
-    flags = ["-O2", "-fPIC", "-fvisibility=default", "-w", *(f"-I{d}" for d in includes)]
-    generated = [*(work_dir / "c").rglob("*.c"), *(work_dir / "c").rglob("*.cpp"), *module.parent.rglob("*.c")]
-    wanted = {_snake(m.stem) for m in msgs}
-    sources = sorted(s for s in generated if s.parent.name != "detail" or s.name.split("__")[0] in wanted)
     objects_dir = work_dir / "objects"
     objects_dir.mkdir(exist_ok=True)
+    flags = ["-O2", "-fPIC", "-w", *(f"-I{d}" for d in _include_dirs(work_dir / "c", module.parent.parent, prefixes))]
 
-    def compile_one(item: tuple[int, Path]) -> Path:
-        number, source = item
-        target = objects_dir / f"{number}_{source.stem}.o"
-        compiler = _compiler("CXX", "c++") + ["-std=c++17"] if source.suffix == ".cpp" else _compiler("CC", "cc")
+    def compile_one(source: Path) -> Path:
+        target = objects_dir / f"{source.parent.name}_{source.name}.o"
+        compiler = [*_compiler("CXX", "c++"), "-std=c++17"] if source.suffix == ".cpp" else _compiler("CC", "cc")
         _run([*compiler, *flags, "-c", str(source), "-o", str(target)])
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_one, enumerate(sources)))
-    kinds = ("_generator_c", "_generator_py", "_typesupport_c", *(t.removeprefix("rosidl") for t in _TYPESUPPORTS))
-    libraries = [f"{d}__rosidl{kind}" for d in _dependencies(package, msgs, work_dir) for kind in kinds]
-    libraries += ["rosidl_runtime_c", "rosidl_typesupport_c", *_TYPESUPPORTS, "rosidl_typesupport_fastrtps_cpp"]
-    libraries += ["fastcdr", "rmw", "rcutils", "rosidl_dynamic_typesupport"]
+        objects = list(pool.map(compile_one, _sources(work_dir / "c", module.parent)))
     search = [f"-L{p / 'lib'}" for p in prefixes] + [f"-Wl,-rpath-link,{p / 'lib'}" for p in prefixes]
-    link = [*map(str, objects), *search, *(f"-l{name}" for name in libraries), "-Wl,-rpath,$ORIGIN/../../.."]
-    _run([*_compiler("CXX", "c++"), "-shared", *link, "-o", str(module)])
+    libraries = [f"-l{name}" for name in _libraries(_dependencies(package, msgs, work_dir))]
+    # The extension lies in <prefix>/lib/python3.x/site-packages/<package>, ROS's libraries in <prefix>/lib.
+    rpath = "-Wl,-rpath,$ORIGIN/../../.."
+    _run([*_compiler("CXX", "c++"), "-shared", *map(str, objects), *search, *libraries, rpath, "-o", str(module)])
 
 
-def _snake(name: str) -> str:
-    return _rosidl("rosidl_pycommon").convert_camel_case_to_lower_case_underscore(name)
+def _include_dirs(c_dir: Path, python_dir: Path, prefixes: Sequence[Path]) -> list[Path]:
+    import numpy  # here: this file is also imported to ask what the build needs, before that is installed
+
+    tops = [p / "include" for p in prefixes]
+    packages = [d for top in tops for d in sorted(top.glob("*")) if (d / d.name).is_dir()]  # include/<p>/<p>/...
+    return [c_dir, python_dir, *tops, *packages, Path(sysconfig.get_path("include")), Path(numpy.get_include())]
+
+
+def _sources(c_dir: Path, package_dir: Path) -> list[Path]:
+    return sorted(path for folder in (c_dir, package_dir) for kind in ("*.c", "*.cpp") for path in folder.rglob(kind))
+
+
+def _libraries(dependencies: Sequence[str]) -> list[str]:
+    kinds = ("rosidl_generator_c", "rosidl_generator_py", "rosidl_typesupport_c", *_TYPESUPPORTS)
+    own = ["rosidl_runtime_c", "rosidl_typesupport_c", *_TYPESUPPORTS, "rosidl_typesupport_fastrtps_cpp"]
+    others = ["fastcdr", "rmw", "rcutils", "rosidl_dynamic_typesupport"]
+    return [*(f"{d}__{kind}" for d in dependencies for kind in kinds), *own, *others]
 
 
 def _compiler(variable: str, default: str) -> list[str]:
@@ -257,11 +232,11 @@ def _compiler(variable: str, default: str) -> list[str]:
 
 def _run(command: Sequence[str]) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
     except FileNotFoundError as error:
-        raise RuntimeError(f"no compiler {command[0]!r}: install g++ and the Python headers (apt install g++ python3-dev)") from error
+        raise RuntimeError(f"no compiler {command[0]!r}: {_NEEDED}") from error
     if done.returncode:
-        raise RuntimeError(f"this command failed:\n{' '.join(command)}\n{done.stderr}\n(needed: g++ and the Python headers, python3-dev)")
+        raise RuntimeError(f"this command failed:\n{' '.join(command)}\n{done.stderr}\n{_NEEDED}")
 
 
 if __name__ == "__main__":
