@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from ros2_multihmr.body.level_of_detail import reduce_mesh
+from ros2_multihmr.body.anny_shape import SHAPE_NAMES, AnnyShape
+from ros2_multihmr.body.level_of_detail import hands_matter_more, reduce_mesh
 
 log = logging.getLogger(__name__)
 
 UNIT_M = 1e-4  # one unit of the integers; an ancestry is kept as a sum of three, so its unit is a third of it
-LOD_FACES = 2000
+LOD_FACES = 2400
 NEWBORN_SCALE = (0.922, 0.922, 0.75)  # the package makes newborns by shrinking babies along x, y, z
 
 _GENDERS, _AGES = ("male", "female"), ("baby", "child", "young", "old")
@@ -63,10 +65,22 @@ def export(path: Path) -> None:
         **_skinning(model, vertex_ids),
         **_keypoints(model, vertex_ids),
     }
-    lod = reduce_mesh(arrays["template"], faces, LOD_FACES)
+    hands = [bone for bone, name in enumerate(model.bone_labels) if name.startswith(("finger", "metacarpal"))]
+    weights = model.dense_vertex_bone_weights.numpy()[vertex_ids]
+    lod = reduce_mesh(_adult(arrays), faces, LOD_FACES, hands_matter_more(weights, hands))
     arrays |= {"vertices_lod": lod[0].astype(np.uint16), "faces_lod": lod[1].astype(np.uint16)}
     np.savez_compressed(path, **arrays)
     log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
+
+
+def _adult(arrays: Arrays) -> NDArray[np.float64]:
+    """(V, 3) vertices of a young adult at rest, average in all other phenotypes."""
+    shape = torch.full((1, len(SHAPE_NAMES)), 0.5)
+    shape[0, SHAPE_NAMES.index("age")] = 2 / 3
+    expression = torch.zeros(1, len(arrays["expression_names"]))
+    template, *shapes = AnnyShape(arrays)(shape, expression)[:, 0].numpy().T
+    offsets = np.einsum("vdk,kd->vd", arrays["shapes"] * arrays["shape_unit"], np.stack(shapes))
+    return arrays["template"] * template + offsets
 
 
 def _package_model() -> Any:
