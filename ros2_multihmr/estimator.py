@@ -1,0 +1,179 @@
+"""Estimator: image and camera in, all people of the image out. One pass of the network, one of the body."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ros2_multihmr.backends.backend import Backend, open_backend
+from ros2_multihmr.body import create_body
+from ros2_multihmr.body.body_model import BodyInfo, BodyModel, BodyOutput
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.humans import Humans
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.people import describe_people, people_of, place_people
+from ros2_multihmr.preprocess import preprocess
+from ros2_multihmr.settings import checked, setting, setting_info
+from ros2_multihmr.stopwatch import Stopwatch
+
+_logger = logging.getLogger("ros2_multihmr")
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """Settings of the estimator."""
+
+    weights: str = setting("", "File with the network's weights; empty: those that come with the package")
+    body_models: str = setting(
+        "", "Folder with body-model files of your own (SMPL-X); empty: ~/.local/share/multihmr/body_models"
+    )
+    device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:<number>")
+    backend: str = setting("auto", "What runs the network", choices=("auto", "torch"))
+    threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
+    detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
+    nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
+    max_humans: int = setting(20, "Most people in one image; the best scores stay", low=1, high=200)
+    fallback_fov_deg: float = setting(
+        60.0, "Field of view along the longer side of uncalibrated images [deg]", low=1.0, high=179.0, runtime=True
+    )
+    position_sigma_px: float = setting(
+        5.0, "Standard deviation of a person's place in the image [px]", low=0.01, high=1000.0, runtime=True
+    )
+    depth_sigma: float = setting(
+        0.1, "Standard deviation of a person's distance, as a fraction of it", low=0.001, high=10.0, runtime=True
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        checked(self)
+
+
+def create_estimator(config: EstimatorConfig) -> Estimator:
+    """Opens the network and the body whose parameters it estimates.
+
+    Raises:
+        ValueError: Weights, device or body cannot be used; the text says what to do.
+        FileNotFoundError: A file is missing; the text says where to get it and where to put it.
+    """
+    backend = open_backend(
+        config.weights,
+        config.device,
+        config.backend,
+        threads=config.threads,
+        nms_kernel=config.nms_kernel,
+        max_humans=config.max_humans,
+    )
+    return Estimator(backend, create_body(backend.config.body, config.body_models), config)
+
+
+class Estimator:
+    """Finds all people of an image: Multi-HMR (arXiv:2402.14654) with the camera that took it.
+
+    Attributes:
+        backend: Runs the network; its `config` names the weights.
+        body: The body model, on the backend's device; its `info` names everything.
+        config: Settings.
+        overflow: People over the threshold that found no slot in the last call, because `max_humans` were better.
+    """
+
+    def __init__(self, backend: Backend, body: BodyModel, config: EstimatorConfig) -> None:
+        """Joins a network and a body.
+
+        Raises:
+            ValueError: The network was made for another body.
+        """
+        _check_match(backend.config, body.info)
+        self.backend, self.body, self.config = backend, body.to(backend.device), config
+        self.overflow = 0
+
+    def estimate(
+        self, image: NDArray[np.uint8], camera: Camera, *, vertices: bool = False, stopwatch: Stopwatch | None = None
+    ) -> Humans:
+        """Returns the people of one image; see `estimate_batch`."""
+        return self.estimate_batch([image], [camera], vertices=vertices, stopwatch=stopwatch)[0]
+
+    @torch.inference_mode()
+    def estimate_batch(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        cameras: Sequence[Camera],
+        *,
+        vertices: bool = False,
+        stopwatch: Stopwatch | None = None,
+    ) -> list[Humans]:
+        """Returns the people of each image, by falling score, in the optical frame of its camera.
+
+        Args:
+            images: B images, (H, W, 3) uint8 RGB.
+            cameras: The cameras that took them, of the same sizes; lens distortion is accounted for.
+            vertices: True to compute the full meshes, too.
+            stopwatch: Takes the time of the stages preprocess, network, body and describe.
+
+        Raises:
+            ValueError: An image is not uint8 RGB, or not of its camera's size.
+            FloatingPointError: The network returned a number that is not finite.
+        """
+        watch, config = stopwatch or Stopwatch(), self.config
+        with watch.stage("preprocess"):
+            pixels, k, views = preprocess(images, cameras, self.backend.config.image_size)
+        with watch.stage("network"):
+            raw = self.backend.infer(pixels, k, config.detection_threshold)
+            people = people_of(raw)
+            self.overflow = _overflow(raw)
+        with watch.stage("body"):
+            people, centers = place_people(people, views, cameras)
+            center = torch.from_numpy(centers).to(self.backend.device)
+            posed = self.body(people.rotmats, people.shape, people.expression, center, vertices=vertices)
+            posed = BodyOutput(*(tensor.cpu() for tensor in posed))
+        with watch.stage("describe"):
+            of_image = [np.flatnonzero(people.image == index) for index in range(len(images))]
+            return [
+                describe_people(
+                    people.select(those),
+                    BodyOutput(*(tensor[those] for tensor in posed)),
+                    self.body.info,
+                    camera,
+                    position_sigma_px=config.position_sigma_px,
+                    depth_sigma=config.depth_sigma,
+                )
+                for those, camera in zip(of_image, cameras, strict=True)
+            ]
+
+    def with_config(self, config: EstimatorConfig) -> Estimator:
+        """Returns an estimator with other run-time settings, which shares this one's network and body.
+
+        Raises:
+            ValueError: A setting differs that cannot change at run time.
+        """
+        for field in fields(EstimatorConfig):
+            if not setting_info(field).runtime and getattr(config, field.name) != getattr(self.config, field.name):
+                raise ValueError(f"{field.name} cannot change at run time; create a new estimator")
+        return Estimator(self.backend, self.body, config)
+
+
+def _overflow(raw: RawOutputs) -> int:
+    overflow = int((raw.found - raw.mask.shape[1]).clamp(min=0).sum())
+    if overflow:
+        _logger.warning("%d people found no slot; raise max_humans or detection_threshold", overflow)
+    return overflow
+
+
+def _check_match(network: MultiHMRConfig, body: BodyInfo) -> None:
+    wanted = (network.num_rotations, network.num_shape, network.num_expression)
+    has = (len(body.posed_joints), len(body.shape_names), len(body.expression_names))
+    if wanted != has:
+        raise ValueError(
+            f"the weights {network.weights!r} are for a body with {wanted[0]} rotations, {wanted[1]} shape and "
+            f"{wanted[2]} expression parameters, but the body {body.name!r} has {has[0]}, {has[1]} and {has[2]}; "
+            "use the body that the weights were trained with, or weights for this body"
+        )
