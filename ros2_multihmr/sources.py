@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,26 +42,15 @@ class Source(ABC):
     """Images one after the other, as often as asked.
 
     Attributes:
+        rate_hz: The source's own rate.
+        length: Number of images in one pass, None where it is not known.
+        live: True if the images come by themselves and have no end: waiting for the next one is the pace.
         skipped: Images that could not be read since the source was opened; each was logged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rate_hz: float, length: int | None, *, live: bool = False) -> None:
+        self.rate_hz, self.length, self.live = rate_hz, length, live
         self.skipped = 0
-
-    @property
-    @abstractmethod
-    def rate_hz(self) -> float:
-        """The source's own rate."""
-
-    @property
-    def live(self) -> bool:
-        """True if the images come by themselves and have no end: waiting for the next one is the pace."""
-        return False
-
-    @property
-    def length(self) -> int | None:
-        """Number of images in one pass, None where it is not known."""
-        return None
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
@@ -70,23 +60,20 @@ class Source(ABC):
             SourceError: Not a single image could be read.
         """
 
+    def _skip(self, reason: str) -> None:
+        self.skipped += 1
+        _log.warning("skipped %s", reason)
+
 
 class Pictures(Source):
     """Picture files in a fixed order; what cannot be read is logged, counted and skipped."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        super().__init__()
+        super().__init__(PICTURES_RATE_HZ, len(paths))
         self.paths = tuple(paths)
 
-    @property
-    def rate_hz(self) -> float:
-        return PICTURES_RATE_HZ
-
-    @property
-    def length(self) -> int | None:
-        return len(self.paths)
-
     def frames(self) -> Iterator[Frame]:
+        """Yields every picture that can be read; one that stands alone must be readable."""
         read = 0
         for path in self.paths:
             try:
@@ -94,8 +81,7 @@ class Pictures(Source):
             except SourceError as error:
                 if len(self.paths) == 1:
                     raise
-                self.skipped += 1
-                _log.warning("skipped %s", error)
+                self._skip(str(error))
                 continue
             read += 1
             yield frame
@@ -107,22 +93,14 @@ class Video(Source):
     """A video file, from its first to its last image."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__()
         self.path = path
         capture = self._open()
-        self._rate_hz = _known_rate(capture)
-        self._length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        super().__init__(_known_rate(capture), length if length > 0 else None)
         capture.release()
 
-    @property
-    def rate_hz(self) -> float:
-        return self._rate_hz
-
-    @property
-    def length(self) -> int | None:
-        return self._length if self._length > 0 else None
-
     def frames(self) -> Iterator[Frame]:
+        """Yields every image of the video."""
         capture, index = self._open(), 0
         try:
             while True:
@@ -155,19 +133,12 @@ class Webcam(Source):
     """
 
     def __init__(self, device: str, rate_hz: float = 0.0) -> None:
-        super().__init__()
+        super().__init__(rate_hz or _FALLBACK_RATE_HZ, None, live=True)
         self.device = device
         self._wished_hz = rate_hz
 
-    @property
-    def rate_hz(self) -> float:
-        return self._wished_hz or _FALLBACK_RATE_HZ
-
-    @property
-    def live(self) -> bool:
-        return True
-
     def frames(self) -> Iterator[Frame]:
+        """Yields images without end; the camera's end is an error."""
         capture, index = self._open(), 0
         every = max(1, round(_known_rate(capture) / self._wished_hz)) if self._wished_hz else 1
         try:
@@ -177,8 +148,7 @@ class Webcam(Source):
                     if found:
                         yield Frame(_rgb(bgr), f"webcam_{index:06d}")
                     else:
-                        self.skipped += 1
-                        _log.warning("skipped an image of %s: it could not be decoded", self.device)
+                        self._skip(f"an image of {self.device}: it could not be decoded")
                 index += 1
         finally:
             capture.release()
@@ -264,5 +234,5 @@ def _known_rate(capture: cv2.VideoCapture) -> float:
     return rate if 0.0 < rate < 1000.0 else _FALLBACK_RATE_HZ
 
 
-def _rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _rgb(bgr: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)

@@ -1,0 +1,92 @@
+"""The command line: one verb per job."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import NamedTuple, TextIO
+
+PROGRAM = "multihmr"
+_TRACEBACK_VARIABLE = "MULTIHMR_TRACEBACK"
+_USER_ERROR, _INTERRUPTED = 2, 130
+
+
+class Verb(NamedTuple):
+    """One job: a module with a dataclass `Options` and a function `main(options) -> int`; imported when asked for."""
+
+    module: str
+    summary: str
+    positional: tuple[str, ...] = ()
+
+
+VERBS = {
+    "run": Verb("ros2_multihmr.ros.run", "camera and node in one go, with a live table of rates"),
+    "predict": Verb("ros2_multihmr.predict", "people in pictures and videos into files, without ROS", ("images",)),
+    "info": Verb("ros2_multihmr.info", "what is installed, which device, weights and bodies; with remedies"),
+    "demo": Verb("ros2_multihmr.ros.demo", "photographs and a video through the whole graph, into a bag"),
+    "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
+    "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),
+    "benchmark transport": Verb("ros2_multihmr.ros.transport_benchmark", "how many images arrive in another process"),
+}
+# ROS programs, which read their own arguments (--ros-args ...).
+NODES = {
+    "node": Verb("ros2_multihmr.ros.node", "the lifecycle node alone; takes --ros-args"),
+    "camera": Verb("ros2_multihmr.ros.camera_node", "the camera node alone; takes --ros-args"),
+}
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs one verb; returns the exit code: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help"):
+        _say(_help())
+        return 0
+    words = 2 if " ".join(args[:2]) in VERBS else 1
+    name, rest = " ".join(args[:words]), args[words:]
+    try:
+        return _run(name, rest)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (ValueError, OSError, ImportError) as error:
+        if _TRACEBACK_VARIABLE in os.environ:
+            raise
+        _say(f"{PROGRAM} {name}: {_explain(error)}\n({_TRACEBACK_VARIABLE}=1 shows where)", sys.stderr)
+        return _USER_ERROR
+
+
+def _run(name: str, args: list[str]) -> int:
+    if name not in VERBS and name not in NODES:
+        raise ValueError(f"no such verb; expected one of {', '.join([*VERBS, *NODES])}")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    verb = (VERBS | NODES)[name]
+    module = importlib.import_module(verb.module)
+    if name in NODES:
+        return int(module.main([PROGRAM, *args]))
+    from ros2_multihmr.flags import parse_flags
+
+    return int(module.main(parse_flags(module.Options, args, program=f"{PROGRAM} {name}", positional=verb.positional)))
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "").partition(".")[0]
+        return f"the Python package {package} is not installed; `{PROGRAM} info` says what is missing and what to do"
+    return str(error)
+
+
+def _help() -> str:
+    width = max(map(len, [*VERBS, *NODES])) + 2
+    lines = [f"usage: {PROGRAM} VERB [-h] ...", "", "Whole-body people from one camera, for ROS 2.", ""]
+    for verbs in (VERBS, NODES):
+        lines += [f"  {name:<{width}}{verb.summary}" for name, verb in verbs.items()] + [""]
+    return "\n".join([*lines, f"`{PROGRAM} VERB --help` lists a verb's options."])
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    (stream or sys.stdout).write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

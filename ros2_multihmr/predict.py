@@ -1,0 +1,166 @@
+"""`multihmr predict`: people in pictures and videos into files, without ROS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from ros2_multihmr.calibration import Calibration, read_calibration
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.mesh_io import MESH_FORMATS
+from ros2_multihmr.render import overlay
+from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
+from ros2_multihmr.settings import setting
+from ros2_multihmr.sources import Frame, Source, SourceError, open_source
+
+UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
+
+
+@dataclass(frozen=True)
+class Options(EstimatorConfig):
+    """Finds people in pictures and videos, and writes overlays, numbers and meshes. Needs no ROS."""
+
+    images: tuple[str, ...] = setting((), "Pictures, folders of pictures, or video files")
+    out: str = setting("out/predict", "Folder for the results; made if it is not there")
+    calibration: str = setting("", "YAML file of ROS's camera_calibration for all images; empty: the field of view")
+    overlay: bool = setting(True, "Write a PNG with the meshes drawn over the image")
+    data: str = setting("json", "Write the numbers as", choices=(*DATA_FORMATS, "none"))
+    mesh: str = setting("none", "Write one mesh per person as", choices=(*MESH_FORMATS, "none"))
+    mesh_lod: str = setting("full", "Which mesh: reduced has about 2,000 triangles", choices=("full", "reduced"))
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        super().__post_init__()
+        if not self.images:
+            raise ValueError("no images: give pictures, folders of pictures, or video files")
+
+
+@dataclass
+class Summary:
+    """What was done.
+
+    Attributes:
+        images, people, files, skipped: Numbers.
+        estimate_s: Time in the estimator [s].
+    """
+
+    images: int = 0
+    people: int = 0
+    files: int = 0
+    skipped: int = 0
+    estimate_s: float = 0.0
+
+
+def main(options: Options) -> int:
+    """Runs the verb; returns 0, or 1 if images were skipped because they could not be read."""
+    console = Console()
+    sources = [_openable(open_source(name)) for name in options.images]
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    with console.status("loading the network"):
+        estimator = create_estimator(options)
+    summary = predict(sources, estimator, options, calibration, console)
+    _tell(console, summary, estimator, options)
+    return 1 if summary.skipped else 0
+
+
+def predict(
+    sources: Sequence[Source],
+    estimator: Estimator,
+    options: Options,
+    calibration: Calibration | None,
+    console: Console,
+) -> Summary:
+    """Finds the people of every image and writes them to `options.out`.
+
+    Args:
+        sources: Where the images come from.
+        estimator: Finds the people.
+        options: What to write, and where.
+        calibration: Camera of all images; None: the field of view of the options.
+        console: Shows the progress.
+
+    Raises:
+        ValueError: An image does not fit the calibration, or a source gives no image.
+        OSError: A file cannot be written.
+    """
+    out, summary = Path(options.out), Summary()
+    out.mkdir(parents=True, exist_ok=True)
+    total = sum(source.length or 0 for source in sources) or None
+    for frame, name in track(_named(sources), "finding people", total, console=console, transient=True):
+        camera = _camera(frame, calibration, options.fallback_fov_deg)
+        start = time.perf_counter()
+        full = options.mesh_lod == "full" and options.mesh != "none"
+        humans = estimator.estimate(frame.image, camera, vertices=full)
+        summary.estimate_s += time.perf_counter() - start
+        summary.files += _write(out / name, frame, Result(name, camera, estimator.backend.config, humans), options)
+        summary.images += 1
+        summary.people += len(humans)
+    summary.skipped = sum(source.skipped for source in sources)
+    return summary
+
+
+def _openable(source: Source) -> Source:
+    if source.live:
+        raise SourceError("predict takes files; for a webcam use `multihmr run`")
+    return source
+
+
+def _named(sources: Sequence[Source]) -> Iterator[tuple[Frame, str]]:
+    """Frames with names that do not collide: a/x.jpg and b/x.jpg become x and x_2."""
+    used: dict[str, int] = {}
+    for source in sources:
+        for frame in source.frames():
+            used[frame.name] = used.get(frame.name, 0) + 1
+            yield frame, frame.name if used[frame.name] == 1 else f"{frame.name}_{used[frame.name]}"
+
+
+def _camera(frame: Frame, calibration: Calibration | None, fov_deg: float) -> Camera:
+    height, width = frame.image.shape[:2]
+    if calibration is None:
+        return Camera.from_fov(width, height, fov_deg)
+    calibration.check_size(width, height, frame.name)
+    return calibration.camera
+
+
+def _write(stem: Path, frame: Frame, result: Result, options: Options) -> int:
+    files: list[Path] = []
+    if options.overlay:
+        note = UNTRAINED_NOTE if result.network.untrained else ""
+        files.append(stem.with_name(f"{stem.name}_overlay.png"))
+        Image.fromarray(overlay(frame.image, result.humans, result.camera, note=note)).save(files[-1])
+    if options.data != "none":
+        files.append(stem.with_name(f"{stem.name}.{options.data}"))
+        write_data(files[-1], result)
+    if options.mesh != "none":
+        files += write_meshes(stem, options.mesh, result.humans, full=options.mesh_lod == "full")
+    return len(files)
+
+
+def _tell(console: Console, summary: Summary, estimator: Estimator, options: Options) -> None:
+    mean_ms = 1e3 * summary.estimate_s / max(summary.images, 1)
+    console.print(
+        f"{summary.people} people in {summary.images} images, {mean_ms:.0f} ms per image on "
+        f"{estimator.backend.device}; {summary.files} files in {options.out}"
+    )
+    if summary.skipped:
+        console.print(f"{summary.skipped} images skipped: they could not be read, see above")
+    if not options.calibration:
+        console.print(
+            f"No calibration given: distances rest on a guessed field of view of {options.fallback_fov_deg:g} degrees."
+        )
+    if estimator.backend.config.untrained:
+        console.print(
+            "The weights are untrained: these people are random and good for trying the program only. "
+            "Give trained weights with --weights."
+        )

@@ -1,0 +1,139 @@
+"""Processes of a small graph: started together with the same environment, stopped together, their lines passed on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from ros2_multihmr.ros.environment import set_defaults
+
+DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+_KEPT_LINES = 30
+
+
+def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns `environ` with this package's defaults; found on this machine alone, unless the user chose otherwise."""
+    result = dict(environ)
+    set_defaults(result)
+    result.setdefault(DISCOVERY_VARIABLE, "LOCALHOST")
+    return result
+
+
+def ros_arguments(parameters: Mapping[str, Any], remaps: Mapping[str, str] | None = None) -> list[str]:
+    """Returns the `--ros-args` that set parameters and names; texts are quoted, so that "0" stays a text."""
+    arguments = ["--ros-args"]
+    for name, value in parameters.items():
+        arguments += ["-p", f"{name}:={json.dumps(value)}"]
+    for name, target in (remaps or {}).items():
+        arguments += ["-r", f"{name}:={target}"]
+    return arguments
+
+
+class Process:
+    """One running Python module; a thread hands its lines to `on_line(name, line)`.
+
+    Attributes:
+        name: What it is called in messages.
+        tail: Its last lines.
+    """
+
+    def __init__(
+        self, name: str, command: list[str], environment: Mapping[str, str], on_line: Callable[[str, str], None]
+    ) -> None:
+        self.name = name
+        self.tail: deque[str] = deque(maxlen=_KEPT_LINES)
+        # A session of its own: Ctrl-C in the terminal reaches the parent alone, which stops everyone in order.
+        self._process = subprocess.Popen(
+            command,
+            env=dict(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._pass_on, args=(on_line,), name=f"{name} lines", daemon=True)
+        self._reader.start()
+
+    def _pass_on(self, on_line: Callable[[str, str], None]) -> None:
+        for line in self._process.stdout or ():
+            self.tail.append(line.rstrip())
+            on_line(self.name, line.rstrip())
+
+    def exit_code(self) -> int | None:
+        """Returns the exit code, None while it runs."""
+        return self._process.poll()
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Waits for the end; returns the exit code, None if it still runs after `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        self._reader.join(1.0)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal; nothing happens to a process that has ended."""
+        self._process.send_signal(number)
+
+
+class ProcessGroup:
+    """Processes that live and end together; a context manager that stops them on the way out.
+
+    Args:
+        on_line: Gets every line that a process writes, with the process's name.
+        environment: Theirs, see `local_environment`.
+        grace_s: How long they have to end by themselves after Ctrl-C's signal.
+    """
+
+    def __init__(
+        self, on_line: Callable[[str, str], None], environment: Mapping[str, str], grace_s: float = 10.0
+    ) -> None:
+        self.processes: list[Process] = []
+        self._on_line = on_line
+        self._environment = environment
+        self._grace_s = grace_s
+
+    def start(self, name: str, module: str, arguments: list[str]) -> Process:
+        """Starts `python -m module arguments` with this interpreter."""
+        command = [sys.executable, "-u", "-m", module, *arguments]
+        process = Process(name, command, self._environment, self._on_line)
+        self.processes.append(process)
+        return process
+
+    def ended(self) -> list[Process]:
+        """Returns the processes that have ended."""
+        return [process for process in self.processes if process.exit_code() is not None]
+
+    def stop(self) -> dict[str, int]:
+        """Ends all, the last started first; asks with SIGINT and kills what does not answer. Returns the exit codes."""
+        for process in reversed(self.processes):
+            if process.exit_code() is None:
+                process.signal(signal.SIGINT)
+        deadline = time.monotonic() + self._grace_s
+        codes = {}
+        for process in self.processes:
+            code = process.wait(max(0.0, deadline - time.monotonic()))
+            if code is None:
+                self._on_line(process.name, f"did not end within {self._grace_s:g} s: killed")
+                process.signal(signal.SIGKILL)
+                code = process.wait(self._grace_s)
+            codes[process.name] = -signal.SIGKILL if code is None else code
+        return codes
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,194 @@
+"""How many big images arrive in another process, and how late: with the shipped Fast DDS profile, and without it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.time import Time
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from ros2_multihmr.hardware import hardware
+from ros2_multihmr.report import markdown_table
+from ros2_multihmr.ros.camera_node import raw_image
+from ros2_multihmr.ros.environment import PROFILE_VARIABLES
+from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, ProcessGroup, local_environment
+from ros2_multihmr.settings import checked, setting
+
+_MODULE = "ros2_multihmr.ros.transport_benchmark"
+_TOPIC = "transport_benchmark"
+_CONNECT_S, _SETTLE_S, _SILENCE_S = 30.0, 1.0, 3.0
+_DOMAINS = range(1, 100)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sends best-effort images from one process to another, with the shipped Fast DDS profile and without it."""
+
+    width: int = setting(1280, "Image width [px]", low=1, high=10000)
+    height: int = setting(720, "Image height [px]", low=1, high=10000)
+    rate_hz: float = setting(20.0, "Images per second [Hz]", low=0.1, high=1000.0)
+    count: int = setting(100, "Images to send", low=1, high=100000)
+    out: str = setting("", "Folder for transport.json and transport.md; empty: only show")
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed.
+        """
+        checked(self)
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What arrived.
+
+    Attributes:
+        setup: Which environment.
+        sent, arrived: Numbers of images.
+        p50_ms, p95_ms: Time from stamp to callback [ms]; NaN if nothing arrived.
+    """
+
+    setup: str
+    sent: int
+    arrived: int
+    p50_ms: float
+    p95_ms: float
+
+
+def main(options: Options) -> int:
+    """Measures both set-ups; returns 0 if every image arrived with the shipped one."""
+    console = Console()
+    rows = []
+    for setup, environment in environments(os.environ).items():
+        with console.status(f"{setup}: {options.count} images of {options.width}x{options.height}"):
+            rows.append(measure(setup, environment, options))
+    _show(console, rows, options)
+    if options.out:
+        _write(Path(options.out), rows, options)
+        console.print(f"written: {options.out}/transport.json and transport.md")
+    return 0 if rows[0].arrived == options.count else 1
+
+
+def environments(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Returns the compared environments by name: with the shipped profile first, then without any."""
+    default = {name: value for name, value in environ.items() if name not in PROFILE_VARIABLES}
+    shipped = local_environment(default)
+    default[DISCOVERY_VARIABLE] = shipped[DISCOVERY_VARIABLE]
+    return {"shipped profile": shipped, "Fast DDS default": default}
+
+
+def measure(setup: str, environment: dict[str, str], options: Options) -> Arrivals:
+    """Runs a sender and a receiver process in `environment`.
+
+    Raises:
+        RuntimeError: One of them failed; carries its last lines.
+    """
+    environment = environment | {"ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS))}
+    sizes = [str(value) for value in (options.width, options.height, options.rate_hz, options.count)]
+    with ProcessGroup(lambda name, line: None, environment) as group:
+        receiver = group.start("receiver", _MODULE, ["receive", *sizes])
+        sender = group.start("sender", _MODULE, ["send", *sizes])
+        limit_s = 2 * _CONNECT_S + options.count / options.rate_hz * 2
+        for process in (sender, receiver):
+            if process.wait(limit_s) != 0:
+                raise RuntimeError(f"the {process.name} failed: {' / '.join(process.tail)}")
+    latencies_ms = np.array(json.loads(receiver.tail[-1]))
+    p50, p95 = np.percentile(latencies_ms, (50, 95)) if len(latencies_ms) else (np.nan, np.nan)
+    return Arrivals(setup, options.count, len(latencies_ms), float(p50), float(p95))
+
+
+def _send(width: int, height: int, rate_hz: float, count: int) -> None:
+    node = rclpy.create_node("transport_sender")
+    publisher = node.create_publisher(Image, _TOPIC, qos_profile_sensor_data)
+    _wait(lambda: publisher.get_subscription_count() > 0, "nobody subscribed")
+    time.sleep(_SETTLE_S)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    start = time.monotonic()
+    for i in range(count):
+        time.sleep(max(0.0, start + i / rate_hz - time.monotonic()))
+        stamp = node.get_clock().now().to_msg()
+        publisher.publish(raw_image(Header(stamp=stamp, frame_id=str(i)), pixels))
+    time.sleep(_SETTLE_S)
+
+
+def _receive(width: int, height: int, rate_hz: float, count: int) -> None:
+    node = rclpy.create_node("transport_receiver")
+    latencies_ms: list[float] = []
+
+    def on_image(message: Image) -> None:
+        age = node.get_clock().now() - Time.from_msg(message.header.stamp, node.get_clock().clock_type)
+        if message.width == width and message.height == height:
+            latencies_ms.append(age.nanoseconds * 1e-6)
+
+    node.create_subscription(Image, _TOPIC, on_image, qos_profile_sensor_data)
+    _wait(lambda: node.count_publishers(_TOPIC) > 0, "nobody publishes")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    deadline = time.monotonic() + _SETTLE_S + count / rate_hz + _SILENCE_S
+    while len(latencies_ms) < count and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.1)
+    sys.stdout.write(json.dumps(latencies_ms) + "\n")
+
+
+def _wait(condition: Callable[[], bool], problem: str) -> None:
+    deadline = time.monotonic() + _CONNECT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{problem} within {_CONNECT_S:g} s")
+        time.sleep(0.05)
+
+
+def _show(console: Console, rows: list[Arrivals], options: Options) -> None:
+    table = Table(title=_title(options))
+    for heading in _HEADINGS:
+        table.add_column(escape(heading))
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+
+
+_HEADINGS = ("set-up", "arrived", "median [ms]", "95 % [ms]")
+
+
+def _title(options: Options) -> str:
+    return f"best-effort {options.width}x{options.height} rgb8 images at {options.rate_hz:g} Hz between two processes"
+
+
+def _cells(row: Arrivals) -> tuple[str, ...]:
+    return row.setup, f"{row.arrived} of {row.sent}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"
+
+
+def _write(folder: Path, rows: list[Arrivals], options: Options) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = hardware()
+    result = {"options": asdict(options), "hardware": machine, "results": [asdict(row) for row in rows]}
+    (folder / "transport.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    text = markdown_table(_title(options), _HEADINGS, [_cells(row) for row in rows], machine)
+    (folder / "transport.md").write_text(text, encoding="utf-8")
+
+
+def _role(role: str, width: str, height: str, rate_hz: str, count: str) -> None:
+    rclpy.init()
+    run = {"send": _send, "receive": _receive}[role]
+    run(int(width), int(height), float(rate_hz), int(count))
+    rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    _role(*sys.argv[1:])
