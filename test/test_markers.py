@@ -7,6 +7,7 @@ from geometry_msgs.msg import Point
 from rclpy.serialization import deserialize_message
 from visualization_msgs.msg import Marker, MarkerArray
 
+from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
 from ros2_multihmr.tracker import Tracks
 
@@ -27,7 +28,7 @@ def naive(head, humans, tracks, full, note=""):
     everyone = []
     faces, vertices = (BODY.faces, humans.vertices) if full else (BODY.faces_lod, humans.vertices_lod)
     for i, track_id in enumerate(tracks.ids.tolist()):
-        color = (*markers.person_color(track_id), 1.0)
+        color = (*color_of(track_id), 1.0)
         corners = vertices[i][faces].reshape(-1, 3)
         everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), color, corners))
     for i, track_id in enumerate(tracks.ids.tolist()):
@@ -48,16 +49,16 @@ def naive(head, humans, tracks, full, note=""):
 @pytest.mark.parametrize("count", [0, 1, 2, 10])
 def test_bytes_are_those_of_the_naive_message(frame_id, full, count):
     humans, tracks = random_humans(BODY, count), Tracks.untracked(count)
-    builder = markers.MarkerBuilder(BODY, full=full, untrained=False)
+    builder = markers.MarkerBuilder(BODY, untrained=False)
     head = header(frame_id)
-    assert_serializes(builder.update(head, humans, tracks), naive(head, humans, tracks, full))
+    assert_serializes(builder.update(head, humans, tracks, full=full), naive(head, humans, tracks, full))
 
 
 @pytest.mark.parametrize("faces", [0, 1, 3, 700])
 def test_bytes_for_any_number_of_points(faces):
     body = small_body(faces_lod=faces)
     humans = random_humans(body, 3, vertices=False)
-    data = markers.MarkerBuilder(body, full=False, untrained=False).update(header(), humans, Tracks.untracked(3))
+    data = markers.MarkerBuilder(body, untrained=False).update(header(), humans, Tracks.untracked(3))
     message = deserialize_message(data, MarkerArray)
     assert [len(marker.points) for marker in message.markers if marker.ns == "mesh"] == [3 * faces] * 3
     assert_serializes(data, message)
@@ -65,12 +66,12 @@ def test_bytes_for_any_number_of_points(faces):
 
 def test_untrained_is_said_on_the_label():
     humans, tracks = random_humans(BODY, 1), Tracks.untracked(1)
-    data = markers.MarkerBuilder(BODY, full=False, untrained=True).update(header(), humans, tracks)
+    data = markers.MarkerBuilder(BODY, untrained=True).update(header(), humans, tracks)
     assert_serializes(data, naive(header(), humans, tracks, False, note="\nuntrained weights"))
 
 
 def test_who_leaves_is_deleted_once():
-    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    builder = markers.MarkerBuilder(BODY, untrained=False)
     tracks = Tracks.untracked(3)
     builder.update(header(), random_humans(BODY, 3), tracks)
     stays = np.array([False, True, False])
@@ -88,7 +89,7 @@ def test_who_leaves_is_deleted_once():
 
 
 def test_delete_and_clear_are_those_of_the_naive_message():
-    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    builder = markers.MarkerBuilder(BODY, untrained=False)
     builder.update(header(), random_humans(BODY, 1), Tracks.untracked(1))
     gone = [Marker(header=header("f"), ns=ns, id=1, action=Marker.DELETE) for ns in ("mesh", "skeleton", "label")]
     nobody = builder.update(header("f"), random_humans(BODY, 0), Tracks.untracked(0))
@@ -98,7 +99,7 @@ def test_delete_and_clear_are_those_of_the_naive_message():
 
 
 def test_after_clear_nobody_is_deleted_again():
-    builder = markers.MarkerBuilder(BODY, full=False, untrained=False)
+    builder = markers.MarkerBuilder(BODY, untrained=False)
     builder.update(header(), random_humans(BODY, 2), Tracks.untracked(2))
     builder.clear(header())
     assert_serializes(builder.update(header(), random_humans(BODY, 0), Tracks.untracked(0)), MarkerArray())
@@ -107,9 +108,3 @@ def test_after_clear_nobody_is_deleted_again():
 def test_skeleton_jumps_over_joints_without_a_rotation():
     # The spine (3) is not posed: the head (4) hangs on the pelvis, the left index (6), too.
     assert markers.skeleton_edges(BODY).tolist() == [[0, 1], [0, 2], [0, 4], [0, 6], [0, 7]]
-
-
-def test_neighbouring_ids_have_different_colors():
-    colors = np.array([markers.person_color(track_id) for track_id in range(1, 21)])
-    assert np.abs(np.diff(colors, axis=0)).sum(axis=1).min() > 0.5
-    assert colors.min() >= 0 and colors.max() <= 1

@@ -6,8 +6,6 @@ reuses its buffers) and it has one color (colors per point turn the lighting off
 
 from __future__ import annotations
 
-import colorsys
-
 import numpy as np
 from numpy.typing import NDArray
 from std_msgs.msg import Header
@@ -15,6 +13,7 @@ from visualization_msgs.msg import Marker
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros.cdr import CdrWriter
 from ros2_multihmr.tracker import Tracks
 
@@ -32,31 +31,31 @@ class MarkerBuilder:
 
     Args:
         body: Names and topology of the body.
-        full: True for the full mesh, which `Humans.vertices` must then hold; False for the reduced one.
         untrained: True to say so on every label.
     """
 
-    def __init__(self, body: BodyInfo, *, full: bool, untrained: bool) -> None:
-        self._faces = (body.faces if full else body.faces_lod).astype(np.intp).ravel()
+    def __init__(self, body: BodyInfo, *, untrained: bool) -> None:
+        self._faces = body.faces.astype(np.intp).ravel()
+        self._faces_lod = body.faces_lod.astype(np.intp).ravel()
         self._bones = skeleton_edges(body).ravel()
         self._head = body.center_joint
-        self._full = full
         self._note = "\nuntrained weights" if untrained else ""
         self._displayed: set[int] = set()
 
-    def update(self, header: Header, humans: Humans, tracks: Tracks) -> bytes:
+    def update(self, header: Header, humans: Humans, tracks: Tracks, *, full: bool = False) -> bytes:
         """Serializes a MarkerArray that shows `humans`, and deletes the markers of everyone else shown before.
 
         Args:
             header: Header of the image.
             humans: N people.
             tracks: Their ids.
+            full: True for the full mesh, which `humans` must then hold; False for the reduced one.
         """
         ids = [int(track_id) for track_id in tracks.ids]
         gone = sorted(self._displayed - set(ids))
         writer = CdrWriter()
         writer.numbers("I", len(NAMESPACES) * (len(ids) + len(gone)))
-        self._write_meshes(writer, header, humans, ids)
+        self._write_meshes(writer, header, humans, ids, full)
         self._write_skeletons(writer, header, humans, ids)
         self._write_labels(writer, header, humans, ids)
         for track_id in gone:
@@ -73,11 +72,11 @@ class MarkerBuilder:
         _write_marker(writer, header, "", 0, action=Marker.DELETEALL)
         return writer.to_bytes()
 
-    def _write_meshes(self, writer: CdrWriter, header: Header, humans: Humans, ids: list[int]) -> None:
-        vertices = humans.vertices if self._full else humans.vertices_lod
-        corners = vertices.astype("<f8").take(self._faces, axis=1)
+    def _write_meshes(self, writer: CdrWriter, header: Header, humans: Humans, ids: list[int], full: bool) -> None:
+        vertices, faces = (humans.vertices, self._faces) if full else (humans.vertices_lod, self._faces_lod)
+        corners = vertices.astype("<f8").take(faces, axis=1)
         for track_id, points in zip(ids, corners):
-            color = (*person_color(track_id), 1.0)
+            color = (*color_of(track_id), 1.0)
             _write_marker(
                 writer, header, "mesh", track_id, kind=Marker.TRIANGLE_LIST, scale=(1, 1, 1), color=color, points=points
             )
@@ -123,12 +122,6 @@ def skeleton_edges(body: BodyInfo) -> NDArray[np.intp]:
         if parent >= 0:
             edges.append((parent, joint))
     return np.array(edges, np.intp).reshape(-1, 2)
-
-
-def person_color(track_id: int) -> tuple[float, float, float]:
-    """Returns a color, red, green, blue from 0 to 1, that ids next to each other do not share."""
-    golden_ratio = 0.618034
-    return colorsys.hsv_to_rgb(track_id * golden_ratio % 1.0, 0.65, 0.95)
 
 
 def _write_marker(

@@ -1,0 +1,60 @@
+"""Environment variables that must be set before Fast DDS and OpenMP are loaded.
+
+Out of the box, Fast DDS loses most best-effort images between two processes of one machine: its shared memory and socket
+buffers are smaller than an image. And OpenMP's threads spin while they wait, which starves other nodes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+PACKAGE = "multihmr"
+PROFILE = "fastdds.xml"
+# The first name is the one that Jazzy's Fast DDS reads, the second Kilted's.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+_USERS_OWN_VARIABLES = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
+_USERS_OWN_FILES = ("DEFAULT_FASTRTPS_PROFILES.xml", "DEFAULT_FASTDDS_PROFILES.xml")
+
+
+def set_defaults(environ: MutableMapping[str, str]) -> None:
+    """Adds what this package's processes should run with; what the user has set stays.
+
+    Args:
+        environ: `os.environ`, or a copy of it for a process about to be started.
+    """
+    environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if any(name in environ for name in _USERS_OWN_VARIABLES) or any(Path(name).exists() for name in _USERS_OWN_FILES):
+        return
+    profile = str(share_file(f"config/{PROFILE}"))
+    for name in PROFILE_VARIABLES:
+        environ[name] = profile
+
+
+def share_file(name: str) -> Path:
+    """Finds a file that belongs to the package but is no Python code, for example "config/multihmr.yaml".
+
+    Looks into the source tree, the ROS workspace, and the Python environment, in this order.
+
+    Raises:
+        FileNotFoundError: The file is nowhere; says where it was looked for.
+    """
+    folders = _share_folders()
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    looked = ", ".join(str(folder) for folder in folders)
+    raise FileNotFoundError(f"{name} of the package {PACKAGE} is missing (looked in {looked}); install the package again")
+
+
+def _share_folders() -> list[Path]:
+    source_tree = Path(__file__).resolve().parents[2]
+    folders = [source_tree] if (source_tree / "package.xml").is_file() else []
+    try:
+        folders.append(Path(get_package_share_directory(PACKAGE)))
+    except (PackageNotFoundError, LookupError):
+        pass  # a plain Python environment has no ament index
+    return [*folders, Path(sys.prefix) / "share" / PACKAGE]

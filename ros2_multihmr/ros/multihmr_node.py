@@ -1,0 +1,226 @@
+"""The lifecycle node: weights on configure, images while active."""
+
+from __future__ import annotations
+
+import functools
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.timer import Timer
+
+from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
+from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array
+from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image
+from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare_parameters, read_parameters
+from ros2_multihmr.ros.pipeline import ImageMessage, Pipeline
+from ros2_multihmr.ros.publishers import Publishers
+from ros2_multihmr.ros.worker import Worker
+
+UNTRAINED_WARNING = "the weights were drawn at random and never trained: do not use the people for anything"
+
+Transition = Callable[["MultiHMRNode", LifecycleState], TransitionCallbackReturn]
+
+
+def _logged(transition: Transition) -> Transition:
+    """Logs an exception that ends a transition; rclpy would swallow it."""
+
+    @functools.wraps(transition)
+    def call(node: MultiHMRNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception:
+            node.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
+            raise
+
+    return call
+
+
+class MultiHMRNode(LifecycleNode):
+    """Subscribes to an image and its CameraInfo, and publishes the people in it.
+
+    Attributes:
+        config: The parameters' values.
+        statistics: What became of the images since the node was configured.
+
+    Args:
+        create: Makes the estimator from the settings.
+        options: Passed to `rclpy.lifecycle.LifecycleNode`.
+
+    Raises:
+        ValueError: A parameter is unknown, or has a value that is not allowed.
+    """
+
+    # These exist from configure to cleanup,
+    _estimator: Estimator
+    _publishers_out: Publishers
+    _cameras: CameraChooser
+    _infos: CameraInfoCache
+    _pipeline: Pipeline
+    # and these from activate to deactivate.
+    _worker: Worker[ImageMessage]
+    _inputs: Inputs
+    _timer: Timer
+
+    def __init__(self, create: Callable[[EstimatorConfig], Estimator] = create_estimator, **options: Any) -> None:
+        super().__init__("multihmr", **options)
+        declare_parameters(self)
+        self.config: NodeConfig = read_parameters(self)
+        self.statistics = Statistics()
+        self._create = create
+        self._configured = False
+        self._active = False
+        self._incompatible: dict[str, str] = {}
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+
+    # ---- lifecycle
+
+    @_logged
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Reads the weights and creates the publishers."""
+        try:
+            self._estimator = self._create(self.config)
+        except (ValueError, OSError) as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            return TransitionCallbackReturn.FAILURE
+        network, body = self._estimator.backend.config, self._estimator.body.info
+        self.get_logger().info(f"weights {network.weights}, body {body.name}, on {self._estimator.backend.device}")
+        if network.untrained:
+            self.get_logger().warning(UNTRAINED_WARNING)
+        self.statistics, self._infos = Statistics(), CameraInfoCache()
+        self._cameras = CameraChooser(self.config.rectify, image_topic(self), info_topic(self))
+        self._publishers_out = Publishers(self, self.config, network, body, self._on_incompatible)
+        self._pipeline = self._create_pipeline()
+        self._configured = True
+        return super().on_configure(state)
+
+    @_logged
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Starts the worker, and listens to images."""
+        super().on_activate(state)
+        self._publishers_out.publish_body_model()
+        dropped = self.statistics.dropped
+        try:
+            self._inputs = Inputs(
+                self, self.config.image_transport, self._on_image, self._infos.put, self._on_incompatible
+            )
+        except (ValueError, RuntimeError) as error:
+            self.get_logger().error(f"cannot activate: {error}")
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        self._worker = Worker(self._pipeline, lambda _: dropped(Fate.NEWER_CAME), lambda _: dropped(Fate.STOPPED))
+        # Diagnostics must come although simulated time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(self.config.diagnostics_period_s, self._publish_diagnostics, clock=steady)
+        self._active = True
+        return TransitionCallbackReturn.SUCCESS
+
+    @_logged
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Finishes the image in work, and takes all markers off the display."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    @_logged
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Frees the network."""
+        self._release()
+        return super().on_cleanup(state)
+
+    @_logged
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Ends everything, from whatever state."""
+        self._stop()
+        super().on_deactivate(state)
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Goes back to the beginning after a transition failed, so that the node can be configured again."""
+        self._stop()
+        super().on_deactivate(state)
+        self._release()
+        return super().on_error(state)
+
+    def _stop(self) -> None:
+        if not self._active:
+            return
+        self._active = False
+        self.destroy_timer(self._timer)
+        self._inputs.destroy()
+        self._worker.stop()
+        self._publishers_out.clear_markers()
+        del self._timer, self._inputs, self._worker
+        _return_gpu_memory()
+
+    def _release(self) -> None:
+        if not self._configured:
+            return
+        self._configured = False
+        self._publishers_out.destroy()
+        del self._pipeline, self._publishers_out, self._cameras, self._infos, self._estimator
+        _return_gpu_memory()
+
+    def _create_pipeline(self) -> Pipeline:
+        topic = info_topic(self)
+        return Pipeline(
+            self._estimator, self.config, self._cameras, self._infos, lambda: self.count_publishers(topic) > 0,
+            self._publishers_out, self.statistics, self.get_clock(), self.get_logger(),
+        )  # fmt: skip
+
+    # ---- callbacks
+
+    def _on_image(self, message: ImageMessage) -> None:
+        self.statistics.received()
+        self._worker.submit(message)
+
+    def _on_incompatible(self, topic: str, policy: str) -> None:
+        problem = f"incompatible quality of service on {topic}: the other side's {policy} does not fit, nothing gets through"
+        if self._incompatible.get(topic) != problem:
+            self.get_logger().warning(problem)
+        self._incompatible[topic] = problem
+
+    def _check_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        return check_change(self.config, changes, configured=self._configured)
+
+    def _take_parameters(self, changes: list[Parameter]) -> None:
+        self.config = read_parameters(self)
+        if self._configured:
+            self._pipeline.estimator = self._estimator.with_config(self.config)
+            self._pipeline.config = self.config
+
+    def _publish_diagnostics(self) -> None:
+        report = self.statistics.report()
+        network, device = self._estimator.backend.config, self._estimator.backend.device
+        problems = [UNTRAINED_WARNING] if network.untrained else []
+        problems += [self._cameras.problem, self._publishers_out.people.problem, *self._incompatible.values()]
+        if not report.recent_received:
+            problems.append(self._no_images())
+        facts = {
+            "weights": network.weights,
+            "untrained": str(network.untrained),
+            "body": self._estimator.body.info.name,
+            "calibrated": str(not self._cameras.problem),
+        }
+        problems = [problem for problem in problems if problem]
+        now, period_s = self.get_clock().now().to_msg(), self.config.diagnostics_period_s
+        self._diagnostics.publish(diagnostic_array(now, self.get_name(), device, report, period_s, problems, facts))
+
+    def _no_images(self) -> str:
+        topic = subscribed_image(self, self.config.image_transport)[1]
+        publishers = self.count_publishers(topic)
+        return f"no images on {topic}, which has {publishers} publishers"
+
+
+def _return_gpu_memory() -> None:
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,118 @@
+"""The node as a process: environment, signals, spinning, and a clean end.
+
+Heavy imports wait until the environment is set: OpenMP reads its variables when torch loads it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.signals import SignalHandlerOptions
+
+from ros2_multihmr.ros.environment import set_defaults
+
+if TYPE_CHECKING:
+    from ros2_multihmr.ros.multihmr_node import MultiHMRNode
+
+_POLL_S = 0.1
+_REPEAT_AFTER_S = 10.0
+RCLError = rclpy_implementation.RCLError
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs the node until SIGINT or SIGTERM; returns the process's exit status."""
+    set_defaults(os.environ)
+    stop = stop_on_signals()
+    # rclpy's own handlers would end communication at once, and the markers could not be deleted any more.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        from ros2_multihmr.ros.multihmr_node import MultiHMRNode
+
+        node = MultiHMRNode()
+    except (ValueError, ParameterException) as error:
+        get_logger("multihmr").fatal(str(error))
+        rclpy.try_shutdown()
+        return 1
+    forward_logging(node.get_logger())
+    if node.config.autostart:
+        autostart(node)
+    spin(node, stop)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+def stop_on_signals() -> threading.Event:
+    """Returns an event that SIGINT and SIGTERM set; a second signal ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def autostart(node: MultiHMRNode) -> None:
+    """Configures and activates the node; after a failure it waits for lifecycle commands, as without autostart."""
+    if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+        node.trigger_activate()
+
+
+def spin(node: MultiHMRNode, stop: threading.Event) -> None:
+    """Serves the node until `stop` is set, then shuts it down."""
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop.is_set():
+        try:
+            # Python runs signal handlers between calls, so none may take long.
+            executor.spin_once(timeout_sec=_POLL_S)
+        except ExternalShutdownException:
+            return
+        except RCLError as error:
+            # rclpy raises where a lifecycle command does not fit the node's state.
+            node.get_logger().error(str(error))
+    node.trigger_shutdown()
+    executor.shutdown()
+
+
+def forward_logging(logger: RcutilsLogger) -> None:
+    """Sends what the package's core logs to ROS's log."""
+    log = logging.getLogger("ros2_multihmr")
+    log.addHandler(_RosHandler(logger))
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+class _RosHandler(logging.Handler):
+    def __init__(self, logger: RcutilsLogger) -> None:
+        super().__init__()
+        self._logger = logger
+        self._last_s: dict[str, float] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # The same text, whatever numbers are in it, would otherwise come with every image.
+        if record.created - self._last_s.get(str(record.msg), 0.0) < _REPEAT_AFTER_S:
+            return
+        self._last_s[str(record.msg)] = record.created
+        text = self.format(record)
+        # rclpy wants a line of its own for every severity.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)

@@ -1,0 +1,140 @@
+"""Parameters: every setting of the node, declared to ROS by walking one dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.settings import checked, setting, setting_info
+
+_DECLARED_LATER = ("qos_overrides.",)  # by rclpy, with the subscriptions
+
+
+@dataclass(frozen=True)
+class NodeConfig(EstimatorConfig):
+    """The estimator's settings and the node's own."""
+
+    rectify: str = setting(
+        "auto",
+        "What the image is: auto takes a topic whose last name begins with image_rect as rectified and any other as raw, "
+        "always rectifies the image first, never takes it as raw",
+        choices=("auto", "always", "never"),
+    )
+    image_transport: str = setting(
+        "raw", "raw subscribes to image, compressed to image/compressed", choices=("raw", "compressed")
+    )
+    camera_info_timeout_s: float = setting(
+        0.1, "Longest time that an image waits for the CameraInfo of its own stamp [s]", low=0.0, high=5.0, runtime=True
+    )
+    max_age_s: float = setting(
+        0.0, "Images older than this are dropped [s]; 0: none, right for a bag played without a clock", low=0.0, runtime=True
+    )
+    publish_tf: bool = setting(True, "Publish a TF frame per person", runtime=True)
+    tf_is_demand: bool = setting(
+        True, "TF listeners alone keep the network running; false: it rests until a topic has a subscriber", runtime=True
+    )
+    frame_prefix: str = setting("", "Put in front of the people's frame names, to tell several cameras apart")
+    publish_vertices: bool = setting(False, "Fill Human.vertices, 160 kB a person", runtime=True)
+    mesh_lod: str = setting(
+        "reduced", "Mesh of the markers: reduced has about 2,000 triangles", choices=("reduced", "full"), runtime=True
+    )
+    markers_rate_hz: float = setting(
+        10.0, "Highest rate of the markers, by image stamps [Hz]; 0: with every image", low=0.0, runtime=True
+    )
+    jpeg_quality: int = setting(80, "Quality of the compressed overlay [percent]", low=1, high=100, runtime=True)
+    diagnostics_period_s: float = setting(1.0, "Time between two diagnostics messages [s]", low=0.1, high=60.0)
+    autostart: bool = setting(False, "Configure and activate at start; false: wait for lifecycle commands")
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        checked(self)
+        if self.frame_prefix.startswith("/"):
+            raise ValueError(f"frame_prefix: a TF frame must not begin with a slash, got {self.frame_prefix!r}")
+
+
+def declare_parameters(node: Node) -> None:
+    """Declares every setting, and takes over what the parameter file and the command line say.
+
+    Raises:
+        ValueError: A parameter is given that does not exist.
+        rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
+    """
+    for field in fields(NodeConfig):
+        node.declare_parameter(field.name, field.default, _descriptor(field))
+    # Without this, a misspelt key in a parameter file would go unnoticed. rclpy has no public way to ask.
+    given = [name for name in node._parameter_overrides if not name.startswith(_DECLARED_LATER)]
+    unknown = [name for name in given if not node.has_parameter(name)]
+    if unknown:
+        raise ValueError("; ".join(_unknown_parameter(name) for name in unknown))
+
+
+def read_parameters(node: Node) -> NodeConfig:
+    """Returns the declared parameters' values.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+    return NodeConfig(**{field.name: node.get_parameter(field.name).value for field in fields(NodeConfig)})
+
+
+def check_change(current: NodeConfig, changes: Iterable[Parameter], *, configured: bool) -> SetParametersResult:
+    """Says whether parameters may change, and if not, why.
+
+    Args:
+        current: The values now.
+        changes: The new values; parameters that are none of ours are let through.
+        configured: True while weights are loaded, so that only run-time settings may change.
+    """
+    known = {field.name: field for field in fields(NodeConfig)}
+    values: dict[str, Any] = {change.name: change.value for change in changes if change.name in known}
+    for name, value in values.items():
+        if configured and not setting_info(known[name]).runtime and value != getattr(current, name):
+            reason = f"{name} is fixed while the node is configured; deactivate it and clean it up first"
+            return SetParametersResult(successful=False, reason=reason)
+    try:
+        dataclasses.replace(current, **values)
+    except ValueError as error:
+        return SetParametersResult(successful=False, reason=str(error))
+    return SetParametersResult(successful=True)
+
+
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    info = setting_info(field)
+    descriptor = ParameterDescriptor(description=info.description)
+    constraints = [f"one of: {', '.join(info.choices)}"] if info.choices else []
+    if info.low is not None and info.high is not None:
+        _set_range(descriptor, info.low, info.high, whole=isinstance(field.default, int))
+    elif info.low is not None:
+        constraints.append(f"at least {info.low}")
+    elif info.high is not None:
+        constraints.append(f"at most {info.high}")
+    if not info.runtime:
+        constraints.append("fixed while the node is configured")
+    descriptor.additional_constraints = "; ".join(constraints)
+    return descriptor
+
+
+def _set_range(descriptor: ParameterDescriptor, low: float, high: float, *, whole: bool) -> None:
+    if whole:
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
+    else:
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
+
+
+def _unknown_parameter(name: str) -> str:
+    names = [field.name for field in fields(NodeConfig)]
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
+    return f"unknown parameter {name}; {hint}"

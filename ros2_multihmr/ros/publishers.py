@@ -1,0 +1,260 @@
+"""Everything that the node publishes; what nobody subscribes to is not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from multihmr.msg import BodyModelInfo, HumanArray
+from numpy.typing import NDArray
+from rclpy.event_handler import PublisherEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs_py.point_cloud2 import dtype_from_fields
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from ros2_multihmr.body.body_model import BodyInfo
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.humans import Humans
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.render import overlay
+from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
+from ros2_multihmr.ros.conversions import body_model_info, human_array
+from ros2_multihmr.ros.markers import MarkerBuilder
+from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.transforms import PeopleBroadcaster
+from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.tracker import Tracks
+
+UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
+
+_RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+_LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+_JITTER_S = 1e-3  # stamps of a 30 Hz camera are not exactly a thirtieth of a second apart
+
+_VERTEX_FIELDS = [
+    *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),
+    PointField(name="id", offset=12, datatype=PointField.UINT32, count=1),
+]
+_VERTEX = dtype_from_fields(_VERTEX_FIELDS, point_step=16)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What somebody wants of one image.
+
+    Attributes:
+        humans, markers, overlay, overlay_compressed, vertices, tf: Outputs to publish.
+        full_mesh: One of them needs the full mesh.
+        nothing: There is no need to run the network.
+    """
+
+    humans: bool
+    markers: bool
+    overlay: bool
+    overlay_compressed: bool
+    vertices: bool
+    tf: bool
+    full_mesh: bool
+    nothing: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of one image.
+
+    Attributes:
+        header: Header of the image message, verbatim.
+        image: (H, W, 3) uint8 RGB, the image that `camera` describes.
+        camera: Its camera.
+        humans: The people in it.
+        tracks: Their identities.
+    """
+
+    header: Header
+    image: NDArray[np.uint8]
+    camera: Camera
+    humans: Humans
+    tracks: Tracks
+
+
+class Publishers:
+    """The node's publishers, created on configure and destroyed on cleanup.
+
+    Args:
+        node: The node.
+        config: Its settings.
+        network: The network's configuration.
+        body: The body's description.
+        on_incompatible: Called with a topic and a policy's name where a subscriber's quality of service does not fit.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: NodeConfig,
+        network: MultiHMRConfig,
+        body: BodyInfo,
+        on_incompatible: Callable[[str, str], None],
+    ) -> None:
+        self._node, self._network, self._body = node, network, body
+        self._on_incompatible = on_incompatible
+        self._humans = self._create(HumanArray, "~/humans", _RELIABLE)
+        self._body_model = self._create(BodyModelInfo, "~/body_model", _LATCHED)
+        self._markers = self._create(MarkerArray, "~/markers", _BEST_EFFORT)
+        self._overlay = self._create(Image, "~/overlay", _BEST_EFFORT)
+        self._overlay_compressed = self._create(CompressedImage, "~/overlay/compressed", _BEST_EFFORT)
+        self._vertices = self._create(PointCloud2, "~/vertices", _BEST_EFFORT)
+        self.people = PeopleBroadcaster(node, config.frame_prefix)
+        self._builder = MarkerBuilder(body, untrained=network.untrained)
+        self._pace = Pace()
+        self._last_header = Header()
+
+    def publish_body_model(self) -> None:
+        """Publishes the latched description of the body."""
+        self._body_model.publish(body_model_info(self._body))
+
+    def demand(self, stamp: Time, config: NodeConfig) -> Demand:
+        """Returns what somebody wants of the image with this stamp."""
+        humans, vertices = _wanted(self._humans), _wanted(self._vertices)
+        pictures = _wanted(self._overlay), _wanted(self._overlay_compressed)
+        markers = _wanted(self._markers)
+        tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > 0
+        nothing = not (humans or vertices or any(pictures) or markers or (tf and config.tf_is_demand))
+        markers = markers and self._pace.is_due(_seconds(stamp), config.markers_rate_hz)
+        return Demand(
+            humans=humans,
+            markers=markers,
+            overlay=pictures[0],
+            overlay_compressed=pictures[1],
+            vertices=vertices,
+            tf=tf,
+            full_mesh=vertices or (humans and config.publish_vertices) or (markers and config.mesh_lod == "full"),
+            nothing=nothing,
+        )
+
+    def publish(self, result: Result, demand: Demand, config: NodeConfig, watch: Stopwatch) -> None:
+        """Publishes what is wanted of one image, everything with its header.
+
+        Args:
+            result: The image and its people.
+            demand: What is wanted.
+            config: Settings at this image.
+            watch: Takes the times of the stages "convert out" and "publish".
+        """
+        self._last_header = result.header
+        if demand.tf:
+            with watch.stage("publish"):
+                self.people.send(result.header, result.humans, result.tracks)
+        if demand.humans:
+            self._send(self._humans, watch, lambda: self._human_array(result, config))
+        if demand.markers:
+            self._pace.done(_seconds(result.header.stamp), config.markers_rate_hz)
+            full = config.mesh_lod == "full"
+            self._send(
+                self._markers,
+                watch,
+                lambda: self._builder.update(result.header, result.humans, result.tracks, full=full),
+            )
+        if demand.vertices:
+            self._send(self._vertices, watch, lambda: _cloud(result))
+        if demand.overlay or demand.overlay_compressed:
+            self._publish_overlay(result, demand, config, watch)
+
+    def clear_markers(self) -> None:
+        """Deletes every marker on display."""
+        self._markers.publish(self._builder.clear(self._last_header))
+
+    def forget_time(self) -> None:
+        """Starts anew after time jumped back."""
+        self._pace = Pace()
+
+    def destroy(self) -> None:
+        """Destroys all publishers."""
+        self.people.destroy(self._node)
+        for publisher in (
+            self._humans, self._body_model, self._markers, self._overlay, self._overlay_compressed, self._vertices,
+        ):  # fmt: skip
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _create(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
+        def on_event(event: Any) -> None:
+            self._on_incompatible(self._node.resolve_topic_name(topic), qos_policy_name_from_kind(event.last_policy_kind))
+
+        events = PublisherEventCallbacks(incompatible_qos=on_event)
+        return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=events)
+
+    def _send(self, publisher: LifecyclePublisher, watch: Stopwatch, build: Callable[[], Any]) -> None:
+        with watch.stage("convert out"):
+            message = build()
+        with watch.stage("publish"):
+            publisher.publish(message)
+
+    def _human_array(self, result: Result, config: NodeConfig) -> HumanArray:
+        return human_array(
+            result.header,
+            result.humans,
+            result.tracks,
+            result.camera,
+            weights=self._network.weights,
+            untrained=self._network.untrained,
+            vertices=config.publish_vertices,
+        )
+
+    def _publish_overlay(self, result: Result, demand: Demand, config: NodeConfig, watch: Stopwatch) -> None:
+        with watch.stage("overlay"):
+            note = UNTRAINED_NOTE if self._network.untrained else ""
+            picture = overlay(result.image, result.humans, result.camera, ids=result.tracks.ids, note=note)
+        if demand.overlay:
+            self._send(self._overlay, watch, lambda: image_cdr(result.header, picture, "rgb8"))
+        if demand.overlay_compressed:
+            self._send(self._overlay_compressed, watch, lambda: _jpeg(result.header, picture, config.jpeg_quality))
+
+
+class Pace:
+    """Keeps the rate of something that follows image stamps below a limit."""
+
+    def __init__(self) -> None:
+        self._due_s: float | None = None
+
+    def is_due(self, stamp_s: float, rate_hz: float) -> bool:
+        """True if the image with this stamp should be used; a rate of 0 uses all."""
+        return rate_hz == 0.0 or self._due_s is None or stamp_s >= self._due_s - _JITTER_S
+
+    def done(self, stamp_s: float, rate_hz: float) -> None:
+        """Notes that the image with this stamp was used."""
+        if rate_hz == 0.0:
+            return
+        # Counted from when it was due, not from when it came, so that the mean rate is the one asked for.
+        due_s = stamp_s if self._due_s is None else self._due_s
+        self._due_s = max(due_s + 1.0 / rate_hz, stamp_s)
+
+
+def _wanted(publisher: LifecyclePublisher) -> bool:
+    return bool(publisher.get_subscription_count() > 0)
+
+
+def _seconds(stamp: Time) -> float:
+    return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def _cloud(result: Result) -> bytes:
+    vertices = result.humans.vertices
+    points = np.empty(vertices.shape[:2], _VERTEX)
+    for i, axis in enumerate("xyz"):
+        points[axis] = vertices[..., i]
+    points["id"] = result.tracks.ids[:, None]
+    return point_cloud_cdr(result.header, _VERTEX_FIELDS, points.ravel())
+
+
+def _jpeg(header: Header, picture: NDArray[np.uint8], quality: int) -> bytes:
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return compressed_image_cdr(header, data.ravel(), "jpeg")
