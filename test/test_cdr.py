@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from ros_fakes import assert_serializes, header
 from rclpy.serialization import deserialize_message
+from ros_fakes import assert_serializes, header
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 
 from ros2_multihmr.ros.cdr import CdrWriter, compressed_image_cdr, image_cdr, point_cloud_cdr
@@ -12,7 +12,9 @@ FRAME_IDS = ["", "c", "cam", "camera", "camera_optical_frame", "Kamera_für_drau
 
 
 @pytest.mark.parametrize("frame_id", FRAME_IDS)
-@pytest.mark.parametrize("shape, encoding", [((2, 3, 3), "rgb8"), ((1, 1), "mono8"), ((5, 7, 4), "bgra8"), ((0, 0, 3), "rgb8")])
+@pytest.mark.parametrize(
+    "shape, encoding", [((2, 3, 3), "rgb8"), ((1, 1), "mono8"), ((5, 7, 4), "bgra8"), ((0, 0, 3), "rgb8")]
+)
 def test_image(frame_id, shape, encoding):
     pixels = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     naive = Image(header=header(frame_id), height=shape[0], width=shape[1], encoding=encoding)
@@ -41,7 +43,9 @@ def test_point_cloud(frame_id, count):
     fields.append(PointField(name="id", offset=12, datatype=PointField.UINT32, count=1))
     points = np.zeros(count, [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("id", "<u4")])
     points["x"], points["id"] = np.arange(count), np.arange(count)
-    naive = PointCloud2(header=header(frame_id), height=1, width=count, fields=fields, is_bigendian=False, is_dense=True)
+    naive = PointCloud2(
+        header=header(frame_id), height=1, width=count, fields=fields, is_bigendian=False, is_dense=True
+    )
     naive.point_step, naive.row_step, naive.data = 16, 16 * count, points.tobytes()
     assert_serializes(point_cloud_cdr(naive.header, fields, points), naive)
 

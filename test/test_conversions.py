@@ -6,12 +6,12 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from ros_fakes import header, random_humans, small_body
 from builtin_interfaces.msg import Time
+from multihmr.msg import BodyModelInfo, HumanArray
 from rclpy.serialization import deserialize_message, serialize_message
+from ros_fakes import header, random_humans, small_body
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from multihmr.msg import BodyModelInfo, HumanArray
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache, camera_from_info
 from ros2_multihmr.ros.conversions import (
@@ -54,7 +54,8 @@ def yuv_of(rgb):
 
 @pytest.mark.parametrize("padding", [0, 1, 2, 5, 64])
 @pytest.mark.parametrize(
-    "encoding, code", [("rgb8", None), ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)]
+    "encoding, code",
+    [("rgb8", None), ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)],
 )
 def test_color_encodings_and_padded_rows(encoding, code, padding):
     pixels = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -79,7 +80,9 @@ def test_mono16_of_either_byte_order(big_endian, padding):
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
 
-@pytest.mark.parametrize("encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")])
+@pytest.mark.parametrize(
+    "encoding, order", [("yuv422", "uyvy"), ("uyvy", "uyvy"), ("yuv422_yuy2", "yuyv"), ("yuyv", "yuyv")]
+)
 def test_yuv422(encoding, order):
     yuv = yuv_of(RED_TO_BLUE)
     packed = np.empty((4, 6, 2), np.uint8)
@@ -109,7 +112,9 @@ def test_bayer(order, bits):
     color = {"r": 250, "g": 100, "b": 10}
     tile = np.array([[color[order[0]], color[order[1]]], [color[order[2]], color[order[3]]]], np.uint16)
     mosaic = np.tile(tile, (6, 6)) * (257 if bits == 16 else 1)
-    image = image_from_message(image_message(mosaic.astype(np.uint16 if bits == 16 else np.uint8), f"bayer_{order}{bits}"))
+    image = image_from_message(
+        image_message(mosaic.astype(np.uint16 if bits == 16 else np.uint8), f"bayer_{order}{bits}")
+    )
     np.testing.assert_allclose(image[4:-4, 4:-4].reshape(-1, 3).mean(axis=0), [250, 100, 10], atol=3)
 
 
@@ -223,7 +228,9 @@ def test_binning_and_region_of_interest(rectified):
     info.binning_x, info.binning_y = 2, 4
     camera = camera_from_info(info, rectified=rectified)
     assert (camera.width, camera.height) == (200, 75)
-    np.testing.assert_allclose(camera.k, [[250, 0, (320 - 100 + 0.5) / 2 - 0.5], [0, 125, (240 - 50 + 0.5) / 4 - 0.5], [0, 0, 1]])
+    np.testing.assert_allclose(
+        camera.k, [[250, 0, (320 - 100 + 0.5) / 2 - 0.5], [0, 125, (240 - 50 + 0.5) / 4 - 0.5], [0, 0, 1]]
+    )
 
 
 def chooser(rectify="auto", topic="/camera/image_raw"):

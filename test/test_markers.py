@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from ros_fakes import assert_serializes, header, random_humans, small_body
 from geometry_msgs.msg import Point
 from rclpy.serialization import deserialize_message
+from ros_fakes import assert_serializes, header, random_humans, small_body
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_multihmr.palette import color_of
@@ -35,7 +35,9 @@ def naive(head, humans, tracks, full, note=""):
         ends = humans.joints[i][markers.skeleton_edges(BODY)].reshape(-1, 3)
         everyone.append(naive_marker(head, "skeleton", track_id, Marker.LINE_LIST, (0.02, 0, 0), (1, 1, 1, 1), ends))
     for i, track_id in enumerate(tracks.ids.tolist()):
-        position = (humans.joints[i, BODY.center_joint] + markers.LABEL_ABOVE_HEAD_M * humans.rotation[i, :, 2]).tolist()
+        position = (
+            humans.joints[i, BODY.center_joint] + markers.LABEL_ABOVE_HEAD_M * humans.rotation[i, :, 2]
+        ).tolist()
         label = naive_marker(
             head, "label", track_id, Marker.TEXT_VIEW_FACING, (0, 0, 0.12), (1, 1, 1, 1), position=position
         )

@@ -43,8 +43,8 @@ class CameraInfoCache:
 
         Args:
             stamp: Stamp of the image.
-            timeout_s: How long to wait for the exact stamp [s]. There is no waiting where the last image did not find its
-                stamp either, because such a camera sends its calibration on its own.
+            timeout_s: How long to wait for the exact stamp [s]. There is no waiting where the last image did not find
+                its stamp either, because such a camera sends its calibration on its own.
         """
         key = _key(stamp)
         with self._changed:
@@ -121,7 +121,7 @@ def camera_from_info(info: CameraInfo, *, rectified: bool) -> Camera:
         ValueError: The camera is not calibrated, or the calibration is damaged.
     """
     if info.k[0] == 0.0:
-        raise CameraInfoError("the camera is not calibrated, its CameraInfo has K = 0; calibrate it with camera_calibration")
+        raise CameraInfoError("the camera is not calibrated, CameraInfo has K = 0; use camera_calibration")
     if not rectified:
         # All-zero coefficients say that there is no distortion, whatever the model is called.
         model, d = (info.distortion_model, tuple(info.d)) if any(info.d) else ("", ())
@@ -151,17 +151,18 @@ def check_size(info: CameraInfo, width: int, height: int) -> None:
     )
     if expected != (width, height):
         raise CameraInfoError(
-            f"the CameraInfo is for images of {expected[0]} x {expected[1]} pixels, but the image has {width} x {height}; "
-            "use the calibration of this camera and resolution"
+            f"the CameraInfo is for images of {expected[0]} x {expected[1]} pixels, but the image has "
+            f"{width} x {height}; use the calibration of this camera and resolution"
         )
 
 
 def calibration_key(info: CameraInfo) -> bytes:
     """Returns bytes that are equal for equal calibrations, whatever the header says."""
     roi = info.roi
-    numbers = (info.height, info.width, info.binning_x, info.binning_y, roi.x_offset, roi.y_offset, roi.height, roi.width)
+    sizes = (info.height, info.width, info.binning_x, info.binning_y)
+    region = (roi.x_offset, roi.y_offset, roi.height, roi.width)
     arrays = (info.k, info.r, info.p, np.asarray(info.d, np.float64))
-    return repr((info.distortion_model, numbers)).encode() + b"".join(values.tobytes() for values in arrays)
+    return repr((info.distortion_model, sizes, region)).encode() + b"".join(values.tobytes() for values in arrays)
 
 
 def _key(stamp: Time) -> tuple[int, int]:
@@ -178,5 +179,5 @@ def _region_of_interest(camera: Camera, info: CameraInfo) -> Camera:
 def _p(info: CameraInfo) -> NDArray[np.float64]:
     p: NDArray[np.float64] = np.asarray(info.p, np.float64).reshape(3, 4)[:, :3]
     if p[0, 0] == 0.0:
-        raise CameraInfoError("the CameraInfo has P = 0, which a rectified image needs; calibrate with camera_calibration")
+        raise CameraInfoError("the CameraInfo has P = 0, which a rectified image needs; use camera_calibration")
     return p

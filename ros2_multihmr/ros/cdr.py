@@ -52,7 +52,7 @@ class CdrWriter:
         self.numbers("I", array.size if count is None else count)
         if array.size:
             # An empty sequence is not followed by the padding of its elements.
-            self.append(memoryview(np.ascontiguousarray(array)).cast("B"), array.dtype.alignment)
+            self.append(np.ascontiguousarray(array).data.cast("B"), array.dtype.alignment)
 
     def time(self, stamp: Time) -> None:
         """Appends a builtin_interfaces/Time."""

@@ -77,7 +77,7 @@ def image_from_compressed(message: CompressedImage) -> Rgb:
     data = np.frombuffer(message.data, np.uint8)
     for beginning, end in _FILE_ENDS.items():
         if data[: len(beginning)].tobytes() == beginning and end not in data[-_FILE_END_WITHIN:].tobytes():
-            raise ImageError(f"compressed image: {len(data)} bytes of {message.format!r} without an end; data was cut off")
+            raise ImageError(f"compressed image: data was cut off, {len(data)} bytes of {message.format!r} have no end")
     image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if len(data) else None
     if image is None:
         raise ImageError(
@@ -185,7 +185,8 @@ def _point(xyz: NDArray[np.float32]) -> Point:
 
 def _check_image(message: Image) -> None:
     if message.encoding not in PIXEL_BYTES:
-        raise ImageError(f"image: unknown encoding {message.encoding!r}; expected one of {', '.join(sorted(PIXEL_BYTES))}")
+        known = ", ".join(sorted(PIXEL_BYTES))
+        raise ImageError(f"image: unknown encoding {message.encoding!r}; expected one of {known}")
     if message.width == 0 or message.height == 0:
         raise ImageError(f"image: it is empty, {message.width} x {message.height} pixels")
     if message.encoding in _YUV_420 and (message.width % 2 or message.height % 2):
@@ -218,7 +219,7 @@ def _packed(message: Image) -> Image:
     rows = np.frombuffer(message.data, np.uint8)[: message.height * message.step].reshape(message.height, message.step)
     pixels = np.ascontiguousarray(rows[:, :row])
     if swapped:
-        pixels = pixels.view(np.uint16).byteswap()
+        pixels = pixels.view(np.uint16).byteswap().view(np.uint8)
     packed = Image(height=message.height, width=message.width, encoding=name, step=row)
     packed.is_bigendian = int(sys.byteorder == "big")
     packed.data = _array("B", pixels)

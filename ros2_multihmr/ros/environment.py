@@ -1,11 +1,12 @@
 """Environment variables that must be set before Fast DDS and OpenMP are loaded.
 
-Out of the box, Fast DDS loses most best-effort images between two processes of one machine: its shared memory and socket
-buffers are smaller than an image. And OpenMP's threads spin while they wait, which starves other nodes.
+Out of the box, Fast DDS loses most best-effort images between two processes of one machine: its shared memory and
+socket buffers are smaller than an image. And OpenMP's threads spin while they wait, which starves other nodes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 PACKAGE = "multihmr"
-PROFILE = "fastdds.xml"
+PROFILE = "fastdds_large_images.xml"
 # The first name is the one that Jazzy's Fast DDS reads, the second Kilted's.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 _USERS_OWN_VARIABLES = (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
@@ -47,14 +48,12 @@ def share_file(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     looked = ", ".join(str(folder) for folder in folders)
-    raise FileNotFoundError(f"{name} of the package {PACKAGE} is missing (looked in {looked}); install the package again")
+    raise FileNotFoundError(f"{name} of the package {PACKAGE} is missing; install it again (looked in {looked})")
 
 
 def _share_folders() -> list[Path]:
     source_tree = Path(__file__).resolve().parents[2]
     folders = [source_tree] if (source_tree / "package.xml").is_file() else []
-    try:
+    with contextlib.suppress(PackageNotFoundError, LookupError):  # a plain Python environment has no ament index
         folders.append(Path(get_package_share_directory(PACKAGE)))
-    except (PackageNotFoundError, LookupError):
-        pass  # a plain Python environment has no ament index
     return [*folders, Path(sys.prefix) / "share" / PACKAGE]

@@ -20,7 +20,7 @@ class Mailbox(Generic[T]):
         """Puts an item in; never waits.
 
         Returns:
-            The item that had to give way: the older one, or `item` itself if the mailbox is closed; None if there is none.
+            The item that had to give way, or None: the older one, or `item` itself if the mailbox is closed.
         """
         with self._changed:
             if self._closed:

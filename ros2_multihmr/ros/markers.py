@@ -1,7 +1,7 @@
 """RViz markers of all people: a mesh, a skeleton and a label each, as one serialized MarkerArray.
 
-RViz shows no mesh file sent with a marker, so a mesh goes out as a triangle list. Its number of points is constant (RViz
-reuses its buffers) and it has one color (colors per point turn the lighting off).
+RViz shows no mesh file sent with a marker, so a mesh goes out as a triangle list. Its number of points is constant
+(RViz reuses its buffers) and it has one color (colors per point turn the lighting off).
 """
 
 from __future__ import annotations

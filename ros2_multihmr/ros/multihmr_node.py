@@ -19,7 +19,7 @@ from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array
 from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image
-from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare_parameters, read_parameters
+from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare, read
 from ros2_multihmr.ros.pipeline import ImageMessage, Pipeline
 from ros2_multihmr.ros.publishers import Publishers
 from ros2_multihmr.ros.worker import Worker
@@ -71,8 +71,7 @@ class MultiHMRNode(LifecycleNode):
 
     def __init__(self, create: Callable[[EstimatorConfig], Estimator] = create_estimator, **options: Any) -> None:
         super().__init__("multihmr", **options)
-        declare_parameters(self)
-        self.config: NodeConfig = read_parameters(self)
+        self.config: NodeConfig = declare(self)
         self.statistics = Statistics()
         self._create = create
         self._configured = False
@@ -184,7 +183,7 @@ class MultiHMRNode(LifecycleNode):
         self._worker.submit(message)
 
     def _on_incompatible(self, topic: str, policy: str) -> None:
-        problem = f"incompatible quality of service on {topic}: the other side's {policy} does not fit, nothing gets through"
+        problem = f"incompatible quality of service on {topic}: the other side's {policy} does not fit, nothing comes"
         if self._incompatible.get(topic) != problem:
             self.get_logger().warning(problem)
         self._incompatible[topic] = problem
@@ -193,7 +192,7 @@ class MultiHMRNode(LifecycleNode):
         return check_change(self.config, changes, configured=self._configured)
 
     def _take_parameters(self, changes: list[Parameter]) -> None:
-        self.config = read_parameters(self)
+        self.config = read(self)
         if self._configured:
             self._pipeline.estimator = self._estimator.with_config(self.config)
             self._pipeline.config = self.config

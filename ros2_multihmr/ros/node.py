@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,7 @@ class _RosHandler(logging.Handler):
             self._logger.warning(text)
         else:
             self._logger.info(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

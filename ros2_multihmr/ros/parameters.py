@@ -1,21 +1,19 @@
-"""Parameters: every setting of the node, declared to ROS by walking one dataclass."""
+"""The node's settings, and what may change while it runs."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.settings import checked, setting, setting_info
-
-_DECLARED_LATER = ("qos_overrides.",)  # by rclpy, with the subscriptions
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class NodeConfig(EstimatorConfig):
 
     rectify: str = setting(
         "auto",
-        "What the image is: auto takes a topic whose last name begins with image_rect as rectified and any other as raw, "
-        "always rectifies the image first, never takes it as raw",
+        "What the image is: auto takes a topic whose last name begins with image_rect as rectified and any other as "
+        "raw, always rectifies the image first, never takes it as raw",
         choices=("auto", "always", "never"),
     )
     image_transport: str = setting(
@@ -35,11 +33,11 @@ class NodeConfig(EstimatorConfig):
         0.1, "Longest time that an image waits for the CameraInfo of its own stamp [s]", low=0.0, high=5.0, runtime=True
     )
     max_age_s: float = setting(
-        0.0, "Images older than this are dropped [s]; 0: none, right for a bag played without a clock", low=0.0, runtime=True
+        0.0, "Older images are dropped [s]; 0: none, right for a bag played without a clock", low=0.0, runtime=True
     )
     publish_tf: bool = setting(True, "Publish a TF frame per person", runtime=True)
     tf_is_demand: bool = setting(
-        True, "TF listeners alone keep the network running; false: it rests until a topic has a subscriber", runtime=True
+        True, "TF listeners alone keep the network running; false: it rests without another subscriber", runtime=True
     )
     frame_prefix: str = setting("", "Put in front of the people's frame names, to tell several cameras apart")
     publish_vertices: bool = setting(False, "Fill Human.vertices, 160 kB a person", runtime=True)
@@ -64,29 +62,24 @@ class NodeConfig(EstimatorConfig):
             raise ValueError(f"frame_prefix: a TF frame must not begin with a slash, got {self.frame_prefix!r}")
 
 
-def declare_parameters(node: Node) -> None:
-    """Declares every setting, and takes over what the parameter file and the command line say.
+def declare(node: Node) -> NodeConfig:
+    """Declares every setting, and returns what the parameter file and the command line make of them.
 
     Raises:
-        ValueError: A parameter is given that does not exist.
+        ValueError: A parameter is given that does not exist, or a value is not allowed.
         rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
     """
-    for field in fields(NodeConfig):
-        node.declare_parameter(field.name, field.default, _descriptor(field))
-    # Without this, a misspelt key in a parameter file would go unnoticed. rclpy has no public way to ask.
-    given = [name for name in node._parameter_overrides if not name.startswith(_DECLARED_LATER)]
-    unknown = [name for name in given if not node.has_parameter(name)]
-    if unknown:
-        raise ValueError("; ".join(_unknown_parameter(name) for name in unknown))
+    declare_parameters(node, NodeConfig, "fixed while the node is configured")
+    return read(node)
 
 
-def read_parameters(node: Node) -> NodeConfig:
+def read(node: Node) -> NodeConfig:
     """Returns the declared parameters' values.
 
     Raises:
         ValueError: A value is not allowed.
     """
-    return NodeConfig(**{field.name: node.get_parameter(field.name).value for field in fields(NodeConfig)})
+    return read_parameters(node, NodeConfig)
 
 
 def check_change(current: NodeConfig, changes: Iterable[Parameter], *, configured: bool) -> SetParametersResult:
@@ -108,33 +101,3 @@ def check_change(current: NodeConfig, changes: Iterable[Parameter], *, configure
     except ValueError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
-
-
-def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
-    info = setting_info(field)
-    descriptor = ParameterDescriptor(description=info.description)
-    constraints = [f"one of: {', '.join(info.choices)}"] if info.choices else []
-    if info.low is not None and info.high is not None:
-        _set_range(descriptor, info.low, info.high, whole=isinstance(field.default, int))
-    elif info.low is not None:
-        constraints.append(f"at least {info.low}")
-    elif info.high is not None:
-        constraints.append(f"at most {info.high}")
-    if not info.runtime:
-        constraints.append("fixed while the node is configured")
-    descriptor.additional_constraints = "; ".join(constraints)
-    return descriptor
-
-
-def _set_range(descriptor: ParameterDescriptor, low: float, high: float, *, whole: bool) -> None:
-    if whole:
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high), step=0)]
-    else:
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high), step=0.0)]
-
-
-def _unknown_parameter(name: str) -> str:
-    names = [field.name for field in fields(NodeConfig)]
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(names)}"
-    return f"unknown parameter {name}; {hint}"

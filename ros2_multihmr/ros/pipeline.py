@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ros2_multihmr.ros.publishers import Publishers, Result
 from ros2_multihmr.stopwatch import Stopwatch
 from ros2_multihmr.tracker import Tracks
 
-ImageMessage = Image | CompressedImage
+ImageMessage: TypeAlias = Image | CompressedImage
 _LOG_EVERY_S = 5.0
 
 
@@ -100,7 +101,9 @@ class Pipeline:
         return self._cameras.choose(image, info, config.fallback_fov_deg)
 
     def _age_s(self, message: ImageMessage) -> float:
-        age_s: float = (self._clock.now() - Time.from_msg(message.header.stamp, self._clock.clock_type)).nanoseconds * 1e-9
+        age_s: float = (
+            self._clock.now() - Time.from_msg(message.header.stamp, self._clock.clock_type)
+        ).nanoseconds * 1e-9
         return age_s
 
     def _notice_time_jump(self, stamp: Time) -> None:

@@ -187,7 +187,9 @@ class Publishers:
 
     def _create(self, kind: type, topic: str, qos: QoSProfile) -> LifecyclePublisher:
         def on_event(event: Any) -> None:
-            self._on_incompatible(self._node.resolve_topic_name(topic), qos_policy_name_from_kind(event.last_policy_kind))
+            self._on_incompatible(
+                self._node.resolve_topic_name(topic), qos_policy_name_from_kind(event.last_policy_kind)
+            )
 
         events = PublisherEventCallbacks(incompatible_qos=on_event)
         return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=events)

@@ -74,7 +74,9 @@ def _problem(header: Header) -> str:
     if not header.frame_id:
         return "images have no frame_id, so people get no TF frames; set the camera driver's frame"
     if header.frame_id.startswith("/"):
-        return f"the images' frame_id {header.frame_id!r} begins with a slash, which TF does not allow; set the driver's frame"
+        return (
+            f"the images' frame_id {header.frame_id!r} begins with a slash, so people get no TF frames; set it without"
+        )
     if header.stamp.sec == 0 and header.stamp.nanosec == 0:
         return "images have no time stamp, so people get no TF frames; let the camera driver set it"
     return ""
