@@ -1,0 +1,1 @@
+"""Stand-in for ROS's launch_ros: nodes."""
