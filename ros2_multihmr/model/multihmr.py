@@ -41,9 +41,12 @@ class MultiHMR(nn.Module):
 
     def detect(self, tokens: Tensor) -> Tensor:
         """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, g, g)."""
+        return suppress(self.score(tokens), self.config.nms_kernel)
+
+    def score(self, tokens: Tensor) -> Tensor:
+        """Scores (B, N, C) tokens: (B, g, g) from 0 to 1."""
         scores = torch.sigmoid(self.to_score(tokens)).unflatten(1, (self.config.grid, self.config.grid))[..., 0]
-        scores = clamp_scores(scores) if self.config.quirks.clamped_scores else scores
-        return suppress(scores, self.config.nms_kernel)
+        return clamp_scores(scores) if self.config.quirks.clamped_scores else scores
 
     def regress(self, tokens: Tensor, features: Tensor, k: Tensor, scores_map: Tensor, slots: Slots) -> RawOutputs:
         """Regresses the people in the slots; empty slots hold zeros and identity rotations."""

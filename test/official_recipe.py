@@ -1,0 +1,82 @@
+"""Random official checkpoints and images, drawn as the golden cases were."""
+
+from __future__ import annotations
+
+import ast
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GOLDEN = Path(__file__).parent / "golden" / "network"
+GAINS = {
+    "mlp_classif.2.weight": 3.0,
+    "x_attention_head.decpose.weight": 0.35,
+    "x_attention_head.deccam.weight": 0.2,
+}
+OCTAVES = ((4, 1.0), (9, 0.7), (21, 0.5))
+GRAIN = 0.15
+
+
+def layout(keys: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an official checkpoint, body apart."""
+    rows = (line.split("\t") for line in (GOLDEN / "keys" / keys).read_text().splitlines())
+    return {row[0]: ast.literal_eval(row[1]) for row in rows if not row[0].startswith("smpl_layer.")}
+
+
+def official_state(keys: str, fixed: str, seed: int) -> dict[str, Tensor]:
+    """State dict of a random official network."""
+    state = {name: draw(name, shape, seed) for name, shape in layout(keys).items()}
+    buffers = np.load(GOLDEN / fixed)
+    return {name: torch.from_numpy(buffers[name] if name in buffers.files else value) for name, value in state.items()}
+
+
+def draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """One tensor, from its name, shape and seed alone."""
+    generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode()) ^ seed))
+    kind = name.rpartition(".")[2]
+    if kind == "gamma":
+        return np.float32(0.25 + 0.5 * generator.random(shape))
+    mean, spread = _moments(name, kind, shape)
+    numbers = np.float32(generator.standard_normal(shape) * spread)
+    return np.float32(numbers * np.float32(GAINS.get(name, 1.0)) + np.float32(mean))
+
+
+def _moments(name: str, kind: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    if kind == "bias":
+        return (-2.0 if name == "mlp_classif.2.bias" else 0.0), 0.1
+    if ".norm" in name and kind == "weight":
+        return 1.0, 0.1
+    spreads = {"pos_embed": 0.3, "cls_token": 0.5, "mask_token": 0.5, "pos_embedding": 0.5}
+    if kind.startswith("cross_"):
+        return 0.0, 0.2
+    fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 1
+    return 0.0, spreads.get(kind, fan_in**-0.5)
+
+
+def images(seed: int, count: int, size: int) -> Tensor:
+    """Smooth noise with grain, (count, 3, size, size)."""
+    generator = np.random.default_rng(seed)
+    return torch.cat([_image(generator, size) for _ in range(count)]).float()
+
+
+def _image(generator: np.random.Generator, size: int) -> Tensor:
+    image = torch.zeros(1, 3, size, size, dtype=torch.float64)
+    for cells, weight in OCTAVES:
+        coarse = torch.from_numpy(generator.standard_normal((1, 3, cells, cells)))
+        image = image + weight * F.interpolate(coarse, size=(size, size), mode="bicubic")
+    return image + GRAIN * torch.from_numpy(generator.standard_normal((1, 3, size, size)))
+
+
+def golden(name: str) -> dict[str, Any]:
+    """A golden case: recorded arrays, its `recipe`, and its `pixels`."""
+    case: dict[str, Any] = dict(np.load(GOLDEN / f"{name}.npz"))
+    recipe = json.loads(str(case["recipe"]))
+    case["recipe"] = recipe
+    case["pixels"] = images(recipe["image_seed"], recipe["n_img"], recipe["img_size"])
+    return case
