@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body.anny_shape import SHAPE_NAMES, AnnyShape
-from ros2_multihmr.body.body_model import BodyInfo, BodyOutput
-from ros2_multihmr.body.skinning import Skeleton, skin
+from ros2_multihmr.body.body_model import BodyInfo
+from ros2_multihmr.body.skinned_body import BodyData, SkinnedBody
 
 POSE_CONVENTION = (
     "Rotations are axis-angle, against the parent joint, about axes parallel to the model's (x left, y back, z up) at "
@@ -69,92 +67,40 @@ _JOINTS = {**_BODY, **_LEFT_HAND, **_RIGHT_HAND, **_FACE}
 _NAMES = tuple(_JOINTS)
 
 
-class Anny(nn.Module):
-    """The Anny body: implements `BodyModel`."""
-
-    _basis: Tensor
-    _weights: Tensor
-    _small_basis: Tensor
-    _small_weights: Tensor
-    _vertices_lod: Tensor
-    _keypoint_vertices: Tensor
-
-    def __init__(self, data: Mapping[str, NDArray[Any]]) -> None:
-        """Makes the body.
-
-        Args:
-            data: Arrays of the data file, see `export_anny`.
-        """
-        super().__init__()
-        bones = [str(name) for name in data["bone_names"]]
-        merged = _merge_bones(bones, data["bone_parents"].tolist())
-        kept = [bones.index(name) for name in _NAMES]
-        parents = [-1] + [_NAMES.index(bones[merged[data["bone_parents"][bone]]]) for bone in kept[1:]]
-        self._info = _body_info(data, parents)
-        self._shape = AnnyShape(data)
-        self._skeleton = Skeleton(parents)
-        self._register(data, kept, merged)
-
-    def _register(self, data: Mapping[str, NDArray[Any]], kept: list[int], merged: list[int]) -> None:
-        """Registers blend shapes of joints and vertices side by side, all of them and those that are always needed."""
-        joints, unit = len(kept), data["shape_unit"].astype(np.float32)[:, None, None]
-        vertices = np.concatenate([data["template"].T[None], data["shapes"].transpose(2, 1, 0) * unit])
-        heads = np.concatenate([data["bone_heads"][None], data["bone_heads_shapes"]])[:, kept].transpose(0, 2, 1)
-        basis = torch.from_numpy(np.concatenate([heads, vertices], axis=2).transpose(1, 0, 2).copy())
-        dense = np.zeros((len(data["template"]), joints), np.float32)
-        place = np.array([kept.index(bone) for bone in merged])
-        np.add.at(dense, (np.arange(len(dense))[:, None], place[data["skin_bones"]]), data["skin_weights"])
-        lod, points = (data[name].astype(np.int64) for name in ("vertices_lod", "keypoint_vertices"))
-        small = np.concatenate([lod, points])
-        columns = torch.from_numpy(np.concatenate([np.arange(joints), joints + small]))
-        weights = torch.from_numpy(dense.T.copy())
-        buffers = {
-            "_basis": basis,
-            "_weights": weights,
-            "_small_basis": basis[..., columns].contiguous(),
-            "_small_weights": weights[:, small].contiguous(),
-            "_vertices_lod": torch.from_numpy(lod),
-            "_keypoint_vertices": torch.from_numpy(points),
-        }
-        for name, value in buffers.items():
-            self.register_buffer(name, value, persistent=False)
-
-    @property
-    def info(self) -> BodyInfo:
-        """Names, topology and conventions."""
-        return self._info
-
-    def forward(
-        self, rotmats: Tensor, shape: Tensor, expression: Tensor, center: Tensor, *, vertices: bool = False
-    ) -> BodyOutput:
-        """Poses N people and places them, see `BodyModel`."""
-        basis, weights = (self._basis, self._weights) if vertices else (self._small_basis, self._small_weights)
-        rest = (self._shape(shape, expression) @ basis).transpose(0, 1)
-        count = len(self._info.joint_names)
-        transforms, joints = self._skeleton(rotmats, rest[..., :count].transpose(1, 2))
-        mesh = skin(rest[..., count:], transforms, weights)
-        place = (center - joints[:, self._info.center_joint])[:, None]
-        joints, mesh = joints + place, mesh + place
-        if vertices:
-            lod, points = mesh[:, self._vertices_lod], mesh[:, self._keypoint_vertices]
-        else:
-            lod, points = mesh.split([len(self._vertices_lod), len(self._keypoint_vertices)], dim=1)
-            mesh = mesh[:, :0]
-        return BodyOutput(lod, joints, torch.cat([joints, points], 1), joints[:, 0], mesh)
-
-
-def load_anny(path: Path | None = None) -> Anny:
+def load_anny(path: Path | None = None) -> SkinnedBody:
     """Reads the Anny body from its data file; the one that comes with the package if no path is given."""
-    with np.load(path or asset("bodies/anny.npz"), allow_pickle=False) as data:
-        return Anny({name: data[name] for name in data.files if not name.startswith(("helper", "bone_tails"))})
+    with np.load(path or asset("bodies/anny.npz"), allow_pickle=False) as file:
+        data = {name: file[name] for name in file.files if not name.startswith(("helper", "bone_tails"))}
+    bones, parents = [str(name) for name in data["bone_names"]], data["bone_parents"].tolist()
+    moves_with = _merge_bones(bones, parents)
+    joint_parents = [-1] + [moves_with[parents[bones.index(name)]] for name in _NAMES[1:]]
+    return SkinnedBody(_body_info(data, joint_parents), _body_data(data, bones, moves_with), AnnyShape(data))
 
 
 def _merge_bones(bones: list[str], parents: list[int]) -> list[int]:
-    """The posed bone that each bone of the rig moves with: itself, or the nearest one above."""
-    merged: list[int] = []
-    for bone, (name, parent) in enumerate(zip(bones, parents, strict=True)):
-        merged.append(bone if name in _JOINTS else merged[parent])
-    return merged
+    """The joint that each bone of the rig moves with: itself, or the nearest one above that is posed."""
+    moves_with: list[int] = []
+    for name, parent in zip(bones, parents, strict=True):
+        moves_with.append(_NAMES.index(name) if name in _JOINTS else moves_with[parent])
+    return moves_with
+
+
+def _body_data(data: Mapping[str, NDArray[Any]], bones: list[str], moves_with: list[int]) -> BodyData:
+    kept = [bones.index(name) for name in _NAMES]
+    offsets = data["shapes"].transpose(2, 0, 1) * data["shape_unit"].astype(np.float32)[:, None, None]
+    heads = np.concatenate([data["bone_heads"][None], data["bone_heads_shapes"]])
+    weights = np.zeros((len(data["template"]), len(kept)), np.float32)
+    rows = np.arange(len(weights))[:, None]
+    np.add.at(weights, (rows, np.array(moves_with)[data["skin_bones"]]), data["skin_weights"])
+    points = data["keypoint_vertices"].astype(np.int64)[:, None]
+    return BodyData(
+        joint_shapes=heads[:, kept],
+        vertex_shapes=np.concatenate([data["template"][None], offsets]),
+        weights=weights,
+        skin_keypoints=points,
+        skin_keypoint_weights=np.ones(points.shape, np.float32),
+        moves_resting_root=False,
+    )
 
 
 def _body_info(data: Mapping[str, NDArray[Any]], parents: list[int]) -> BodyInfo:

@@ -59,7 +59,14 @@ class BodyInfo:
     @property
     def posed_joints(self) -> tuple[int, ...]:
         """The R joints whose rotations the network estimates, in the order of its rotations; the root first."""
-        return (0, *self.body_joints, *self.left_hand_joints, *self.right_hand_joints, *self.jaw_joints, *self.eye_joints)
+        return (
+            0,
+            *self.body_joints,
+            *self.left_hand_joints,
+            *self.right_hand_joints,
+            *self.jaw_joints,
+            *self.eye_joints,
+        )
 
 
 class BodyOutput(NamedTuple):

@@ -39,8 +39,10 @@ _RACES = ("african", "asian", "caucasian")
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 _SIDES = {"left": "L", "right": "R"}
 # The package regresses these points from many vertices; the file names the one vertex nearest to each.
-_REGRESSED = ("nose", "left_eye", "right_eye", "left_ear", "right_ear")
-_REGRESSED += tuple(f"{side}_{point}" for side in _SIDES for point in ("big_toe", "small_toe", "heel"))
+_REGRESSED = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
+    *(f"{side}_{point}" for side in _SIDES for point in ("big_toe", "small_toe", "heel")),
+)
 
 Arrays = dict[str, NDArray[Any]]
 

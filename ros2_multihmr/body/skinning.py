@@ -1,7 +1,8 @@
-"""Kinematics and linear blend skinning, shared by all bodies: every joint turns what hangs on it about its rest place."""
+"""Kinematics and linear blend skinning: every joint turns what hangs on it about its place at rest."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,7 @@ class Skeleton(nn.Module):
             depth[joint] = depth[parent] + 1
         order = sorted(range(len(parents)), key=lambda joint: depth[joint])
         ends = [sum(d <= level for d in depth) for level in range(max(depth) + 1)]
-        self._levels = tuple(zip(ends[:-1], ends[1:], strict=True))
+        self._levels = tuple(itertools.pairwise(ends))
         # Place of each joint's parent within the level above.
         starts = [0, *ends]
         above = [0] + [order.index(parents[joint]) - starts[depth[joint] - 1] for joint in order[1:]]

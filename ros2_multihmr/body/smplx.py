@@ -1,0 +1,195 @@
+"""SMPL-X from the user's own model file, whose licence does not let it come with this package.
+
+The forward is that of the `smplx` package on the same numbers (no hand PCA, flat mean hand, eyes at rest).
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ros2_multihmr.body.body_model import BodyInfo
+from ros2_multihmr.body.level_of_detail import hands_matter_more, reduce_mesh
+from ros2_multihmr.body.skinned_body import BodyData, SkinnedBody
+
+NUM_EXPRESSION = 10
+LOD_FACES = 2400
+GENDERS = ("neutral", "male", "female")
+POSE_CONVENTION = (
+    "Rotations are axis-angle, against the parent joint, about axes parallel to the model's (x left, y up, z forward) "
+    "at the joint's place; zero is the T-pose. As the smplx package computes it: smplx.SMPLX(use_pca=False, "
+    "flat_hand_mean=True, num_expression_coeffs=10), transl is translation, eyes are zero."
+)
+# REP-155 (x out of the chest, y left, z to the head) in the model's axes (x left, y up, z forward).
+BODY_AXES = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+
+_BODY = (
+    *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle", "right_ankle"),
+    *("spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head", "left_shoulder"),
+    *("right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+)
+_FACE = ("jaw", "left_eyeball", "right_eyeball")
+_HAND = tuple(f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3))
+JOINT_NAMES = (*_BODY, *_FACE, *(f"left_{name}" for name in _HAND), *(f"right_{name}" for name in _HAND))
+_BODY_JOINTS, _JAW, _LEFT_HAND, _RIGHT_HAND = range(1, 22), 22, range(25, 40), range(40, 55)
+
+# Vertices that Multi-HMR and smplx take as joints.
+_SKIN_POINTS = {
+    **{"nose": 9120, "right_eye": 9929, "left_eye": 9448, "right_ear": 616, "left_ear": 6},
+    **{"left_big_toe": 5770, "left_small_toe": 5780, "left_heel": 8846},
+    **{"right_big_toe": 8463, "right_small_toe": 8474, "right_heel": 8635},
+    **{"left_thumb_tip": 5361, "left_index_tip": 4933, "left_middle_tip": 5058, "left_ring_tip": 5169},
+    **{"left_pinky_tip": 5286, "right_thumb_tip": 8079, "right_index_tip": 7669, "right_middle_tip": 7794},
+    **{"right_ring_tip": 7905, "right_pinky_tip": 8022},
+}
+_LANDMARKS = (
+    *(f"right_eyebrow{k}" for k in range(1, 6)),
+    *(f"left_eyebrow{k}" for k in range(5, 0, -1)),
+    *(f"nose_bridge{k}" for k in range(1, 5)),
+    *("right_nostril2", "right_nostril1", "nose_base", "left_nostril1", "left_nostril2"),
+    *(f"right_eyelid{k}" for k in range(1, 7)),
+    *(f"left_eyelid{k}" for k in (4, 3, 2, 1, 6, 5)),
+    *("right_mouth1", "right_mouth2", "right_mouth3", "mouth_top", "left_mouth3", "left_mouth2", "left_mouth1"),
+    *("left_mouth5", "left_mouth4", "mouth_bottom", "right_mouth4", "right_mouth5", "right_lip1", "right_lip2"),
+    *("lip_top", "left_lip2", "left_lip1", "left_lip3", "lip_bottom", "right_lip3"),
+)
+
+NUM_VERTICES, NUM_JOINTS = 10475, len(JOINT_NAMES)
+_KEYS: dict[str, tuple[int | None, ...]] = {  # shapes of the file's arrays; None: any size
+    "v_template": (NUM_VERTICES, 3),
+    "shapedirs": (NUM_VERTICES, 3, None),
+    "posedirs": (NUM_VERTICES, 3, 9 * (NUM_JOINTS - 1)),
+    "J_regressor": (NUM_JOINTS, NUM_VERTICES),
+    "weights": (NUM_VERTICES, NUM_JOINTS),
+    "kintree_table": (2, NUM_JOINTS),
+    "f": (None, 3),
+    "lmk_faces_idx": (len(_LANDMARKS),),
+    "lmk_bary_coords": (len(_LANDMARKS), 3),
+}
+_REMEDY = "get SMPL-X v1.1 (NPZ) from https://smpl-x.is.tue.mpg.de (registration, its licence applies)"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def find_model(folder: Path, gender: str) -> Path:
+    """Finds a SMPL-X model file.
+
+    Args:
+        folder: The user's body models.
+        gender: One of `GENDERS`.
+
+    Returns:
+        `folder/smplx/SMPLX_<GENDER>.npz` or `folder/SMPLX_<GENDER>.npz`, the first that is there.
+
+    Raises:
+        FileNotFoundError: Neither is there; says where to get the file and where to put it.
+    """
+    name = f"SMPLX_{gender.upper()}.npz"
+    for path in (folder / "smplx" / name, folder / name):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"No {name} in {folder}: {_REMEDY} and put it at {folder / 'smplx' / name}")
+
+
+def load_smplx(path: Path, gender: str, num_betas: int = 10) -> SkinnedBody:
+    """Reads SMPL-X from its model file.
+
+    Args:
+        path: SMPLX_<GENDER>.npz.
+        gender: One of `GENDERS`.
+        num_betas: Shape components, 10 or 11 in Multi-HMR's networks.
+
+    Raises:
+        ValueError: The file is not a SMPL-X model file, or has fewer shape components.
+    """
+    arrays = _read(path)
+    first_expression = 300 if arrays["shapedirs"].shape[2] >= 400 else 10
+    if not 1 <= num_betas <= first_expression:
+        raise ValueError(f"{path} has {first_expression} shape components, {num_betas} were asked for: {_REMEDY}")
+    parents = (-1, *arrays["kintree_table"][0, 1:].astype(int).tolist())
+    if any(not 0 <= parent < joint for joint, parent in enumerate(parents[1:], start=1)):
+        raise ValueError(f"{path}: kintree_table is not SMPL-X's tree, got parents {parents}: {_REMEDY}")
+    info = _body_info(arrays, parents, gender, num_betas)
+    chosen = [*range(num_betas), *range(first_expression, first_expression + NUM_EXPRESSION)]
+    return SkinnedBody(info, _body_data(arrays, chosen), _Linear())
+
+
+class _Linear(nn.Module):
+    """Coefficients of the template, the shape and the expression, the same for x, y and z."""
+
+    def forward(self, shape: Tensor, expression: Tensor) -> Tensor:
+        template = torch.ones_like(shape[:, :1])
+        return torch.cat([template, shape, expression], 1).expand(3, -1, -1)
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = sorted(set(_KEYS) - set(file.files))
+            if missing:
+                raise ValueError(f"it lacks {', '.join(missing)}")
+            arrays = {key: file[key] for key in _KEYS}  # the file's object arrays stay untouched
+        for key, shape in _KEYS.items():
+            got = arrays[key].shape
+            if len(got) != len(shape) or any(want not in (None, size) for want, size in zip(shape, got)):
+                raise ValueError(f"its {key} should have the shape {shape}, got {got}")
+        if arrays["shapedirs"].shape[2] < 20:
+            raise ValueError(f"its shapedirs should hold at least 20 components, got {arrays['shapedirs'].shape[2]}")
+        for key, count in (("f", NUM_VERTICES), ("lmk_faces_idx", len(arrays["f"]))):
+            if not np.all(arrays[key] < count):
+                raise ValueError(f"its {key} should hold indices below {count}, got {arrays[key].max()}")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a SMPL-X model file ({error}): {_REMEDY}") from error
+    return arrays
+
+
+def _body_data(arrays: Arrays, chosen: list[int]) -> BodyData:
+    shapes = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"][..., chosen]], axis=2)
+    shapes = shapes.transpose(2, 0, 1).astype(np.float32)
+    pose = arrays["posedirs"].transpose(2, 0, 1).astype(np.float32)
+    corners = arrays["f"].astype(np.int64)[arrays["lmk_faces_idx"].astype(np.int64)]
+    points = np.repeat(np.array(list(_SKIN_POINTS.values()))[:, None], 3, axis=1)
+    one = np.tile(np.array([1.0, 0.0, 0.0]), (len(points), 1))
+    return BodyData(
+        joint_shapes=(arrays["J_regressor"] @ shapes).astype(np.float32),
+        vertex_shapes=np.concatenate([shapes, pose]),
+        weights=arrays["weights"].astype(np.float32),
+        skin_keypoints=np.concatenate([points, corners]),
+        skin_keypoint_weights=np.concatenate([one, arrays["lmk_bary_coords"]]).astype(np.float32),
+        moves_resting_root=True,
+    )
+
+
+def _body_info(arrays: Arrays, parents: tuple[int, ...], gender: str, num_betas: int) -> BodyInfo:
+    importance = hands_matter_more(arrays["weights"], [*_LEFT_HAND, *_RIGHT_HAND])
+    vertices_lod, faces_lod = reduce_mesh(arrays["v_template"], arrays["f"], LOD_FACES, importance)
+    return BodyInfo(
+        name="smplx/1.1/full",
+        gender=gender,
+        pose_convention=POSE_CONVENTION,
+        flat_hand_mean=True,
+        joint_names=JOINT_NAMES,
+        parents=parents,
+        body_joints=tuple(_BODY_JOINTS),
+        left_hand_joints=tuple(_LEFT_HAND),
+        right_hand_joints=tuple(_RIGHT_HAND),
+        jaw_joints=(_JAW,),
+        eye_joints=(),
+        shape_names=tuple(f"beta{k}" for k in range(num_betas)),
+        expression_names=tuple(f"expression{k}" for k in range(NUM_EXPRESSION)),
+        keypoint_names=(*JOINT_NAMES, *_SKIN_POINTS, *_LANDMARKS),
+        center_joint=JOINT_NAMES.index("head"),
+        hip_joints=(JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")),
+        body_axes=BODY_AXES,
+        faces=arrays["f"].astype(np.uint32),
+        vertices_lod=vertices_lod,
+        faces_lod=faces_lod,
+        num_vertices=NUM_VERTICES,
+    )
