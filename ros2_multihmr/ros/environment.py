@@ -54,6 +54,6 @@ def share_file(name: str) -> Path:
 def _share_folders() -> list[Path]:
     source_tree = Path(__file__).resolve().parents[2]
     folders = [source_tree] if (source_tree / "package.xml").is_file() else []
-    with contextlib.suppress(PackageNotFoundError, LookupError):  # a plain Python environment has no ament index
+    with contextlib.suppress(PackageNotFoundError, OSError):  # a plain Python environment has no ament index
         folders.append(Path(get_package_share_directory(PACKAGE)))
     return [*folders, Path(sys.prefix) / "share" / PACKAGE]
