@@ -1,0 +1,104 @@
+"""The pip build: messages by the rosidl generators, the Python package, and the files that ROS's tools look for.
+
+colcon does not come by here, see CMakeLists.txt. Everything that is not computed is in pyproject.toml and setup.cfg.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from configparser import ConfigParser
+from pathlib import Path
+
+from setuptools import Command, Distribution, find_packages, setup
+from setuptools.command.build import build
+
+NAME = "multihmr"
+ROOT = Path(__file__).resolve().parent
+# Generated code belongs to one environment: the Makefile names a folder in it, so that two environments can share a tree.
+ROSIDL_DIR = Path(os.path.relpath(os.environ.get("MULTIHMR_ROSIDL_DIR", ROOT / "build" / "rosidl"), ROOT))
+SHARE = {"": ["package.xml"], "launch": sorted(Path("launch").glob("*.py")), "config": sorted(Path("config").glob("*.*"))}
+
+# ros2 run and launch start what lies in lib/<package>; pip puts the commands into bin.
+EXECUTABLE = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/../../bin/{name}" "$@"\n'
+
+
+class BuildRosidl(Command):
+    """Generates and compiles the messages, and stages the entries of the ament index."""
+
+    description = "generate and compile the ROS messages"
+    editable_mode = False
+    build_lib = None
+
+    def initialize_options(self) -> None:
+        """Takes no options."""
+
+    def finalize_options(self) -> None:
+        """Takes no options."""
+
+    def run(self) -> None:
+        """Builds, and adds what was made to the distribution's data files."""
+        sys.path.insert(0, str(ROOT / "pip_ros"))
+        from rosidl_build import build_interfaces  # here: its own imports are not there when pip asks what is required
+
+        built = build_interfaces(NAME, ROOT / "msg", ROOT / ROSIDL_DIR)
+        self.distribution.data_files += [*built.data_files(), *ament_files(ROOT / ROSIDL_DIR.parent / "ament")]
+
+    def get_source_files(self) -> list[str]:
+        """Returns the sources, for the source distribution."""
+        return [str(path) for path in Path("msg").glob("*.msg")]
+
+    def get_outputs(self) -> list[str]:
+        """Returns nothing: build_py installs the generated package."""
+        return []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """Returns nothing: build_py installs the generated package."""
+        return {}
+
+
+class Build(build):
+    """The standard build, after the messages."""
+
+    sub_commands = [("build_rosidl", None), *build.sub_commands]
+
+
+class PlatformDistribution(Distribution):
+    """A distribution with compiled code, though setuptools did not compile it."""
+
+    def has_ext_modules(self) -> bool:
+        """Makes the wheel one for this platform and interpreter."""
+        return True
+
+    def has_data(self) -> bool:
+        """Makes an editable installation install the data files: setuptools asks by this name, but has another."""
+        return self.has_data_files()
+
+
+def ament_files(stage: Path) -> list[tuple[str, list[str]]]:
+    """Writes the package's entry in the ament index and its executables; returns them as data files."""
+    marker = stage / "packages" / NAME
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options.entry_points"]["console_scripts"].split("\n")
+    executables = [stage / "bin" / line.split("=")[0].strip() for line in lines if line]
+    for path in executables:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(EXECUTABLE.format(name=path.name))
+        path.chmod(0o755)
+    folders = {"share/ament_index/resource_index/packages": [marker], f"lib/{NAME}": executables}
+    return [(folder, [os.path.relpath(path, ROOT) for path in paths]) for folder, paths in folders.items()]
+
+
+(ROOT / ROSIDL_DIR / NAME / "msg").mkdir(parents=True, exist_ok=True)  # setuptools wants packages to exist beforehand
+setup(
+    packages=[*find_packages(include=["ros2_multihmr", "ros2_multihmr.*"]), NAME, f"{NAME}.msg"],
+    package_dir={NAME: (ROSIDL_DIR / NAME).as_posix()},
+    package_data={"ros2_multihmr": ["assets/**"], NAME: [f"*{sysconfig.get_config_var('EXT_SUFFIX')}"]},
+    data_files=[(str(Path("share", NAME, folder)), [str(path) for path in paths]) for folder, paths in SHARE.items()],
+    cmdclass={"build": Build, "build_rosidl": BuildRosidl},
+    distclass=PlatformDistribution,
+)
