@@ -10,15 +10,16 @@ import sys
 import sysconfig
 from configparser import ConfigParser
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Distribution, find_packages, setup
 from setuptools.command.build import build
 
 NAME = "multihmr"
 ROOT = Path(__file__).resolve().parent
-# Generated code belongs to one environment: the Makefile names a folder in it, so that two environments can share a tree.
+# Generated code belongs to one environment: the Makefile names a folder in it, so that two can share a tree.
 ROSIDL_DIR = Path(os.path.relpath(os.environ.get("MULTIHMR_ROSIDL_DIR", ROOT / "build" / "rosidl"), ROOT))
-SHARE = {"": ["package.xml"], "launch": sorted(Path("launch").glob("*.py")), "config": sorted(Path("config").glob("*.*"))}
+SHARE = {"": [Path("package.xml")], **{folder: sorted(Path(folder).glob("*.*")) for folder in ("launch", "config")}}
 
 # ros2 run and launch start what lies in lib/<package>; pip puts the commands into bin.
 EXECUTABLE = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/../../bin/{name}" "$@"\n'
@@ -61,7 +62,7 @@ class BuildRosidl(Command):
 class Build(build):
     """The standard build, after the messages."""
 
-    sub_commands = [("build_rosidl", None), *build.sub_commands]
+    sub_commands: ClassVar = [("build_rosidl", None), *build.sub_commands]
 
 
 class PlatformDistribution(Distribution):
