@@ -86,7 +86,9 @@ def choose_device(device: str) -> torch.device:
         raise ValueError(f"device: expected auto, cpu, cuda or cuda:<index>; got {device!r}")
     if name == "cuda" and not torch.cuda.is_available():
         reason = "no CUDA GPU is visible" if torch.version.cuda else "this PyTorch is built for the CPU alone"
-        raise ValueError(f"device: {device!r} asked for, but {reason}. Use device auto or cpu, or install CUDA's PyTorch.")
+        raise ValueError(
+            f"device: {device!r} asked for, but {reason}. Use device auto or cpu, or install CUDA's PyTorch."
+        )
     if name == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device: {device!r} asked for, but there are {torch.cuda.device_count()} CUDA GPUs.")
     return torch.device(device)

@@ -107,7 +107,8 @@ def _read_own(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
     try:
         with safe_open(str(path), framework="pt") as file:
             config = _parse_config((file.metadata() or {}).get(CONFIG_KEY), path)
-            return {name: file.get_tensor(name) for name in file.keys()}, config
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, config
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: damaged or not a safetensors file ({error}). Get or write it again.") from error
 

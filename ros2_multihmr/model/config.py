@@ -126,8 +126,10 @@ class MultiHMRConfig:
         return MultiHMRConfig(**values)
 
 
-_POSITIVE = ("image_size", "width", "depth", "heads", "num_rotations", "num_bands", "max_resolution")
-_POSITIVE += ("hph_depth", "hph_heads", "hph_width", "max_humans", "nms_kernel")
+_POSITIVE = (
+    *("image_size", "width", "depth", "heads", "num_rotations", "num_bands", "max_resolution"),
+    *("hph_depth", "hph_heads", "hph_width", "max_humans", "nms_kernel"),
+)
 _TYPES = {"str": str, "bool": bool, "int": int, "float": float}
 
 

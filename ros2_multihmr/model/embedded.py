@@ -1,12 +1,11 @@
 """The network that comes with the package. Until a trained one does, it is drawn from a seed and says so.
 
-The start values make it a stand-in that exercises everything behind it: on most images it reports a handful of people of
-different builds who stand a few metres away in the upper middle of the view. What it reports says nothing about the image.
+The start values make it a stand-in that exercises everything behind it: on most images it reports a handful of people
+of different builds who stand a few metres away in the upper middle of the view. That says nothing about the image.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -32,6 +31,7 @@ STANCE = {
     "lowerarm01.L": (0.5, 0.0, 0.0),
     "lowerarm01.R": (0.5, 0.0, 0.0),
 }
+NEUTRAL = (0.0, 0.0, 0.0)
 # Camera axes of a person's own (chest, left, up) who stands upright and faces a level camera.
 FACING_CAMERA = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 # Start value and spread of phenotypes before the sigmoid; adults mostly.
@@ -98,7 +98,7 @@ def untrained_model(config: MultiHMRConfig, info: BodyInfo, seed: int) -> MultiH
     _carry_prior(model, likely)
     tokens, features = practice_features(model, seed)
     _start_scores(model, tokens, likely)
-    scale_read_out(model.to_offset[2], model.to_offset[:2](tokens), OFFSET_SPREAD)
+    scale_read_out(model.to_offset.fc2, model.to_offset.hidden(tokens), OFFSET_SPREAD)
     people = decode_cells(model, features, [tuple(cell) for cell in likely.gt(0.5).nonzero().tolist()])
     scale_read_out(model.head.to_pose, people, POSE_SPREAD)
     scale_read_out(model.head.to_shape, people, starts[:, 1])
@@ -109,7 +109,7 @@ def untrained_model(config: MultiHMRConfig, info: BodyInfo, seed: int) -> MultiH
 
 
 def standing_pose(info: BodyInfo) -> Tensor:
-    """Pose of a person who stands upright and faces a level camera: (R, 6) first and second columns of the rotations."""
+    """Pose of a person who stands upright and faces a level camera: (R, 6), two columns of each rotation."""
     rotations = np.stack([_joint_rotation(info, joint) for joint in info.posed_joints])
     return torch.from_numpy(rotations.swapaxes(-1, -2)[:, :2].reshape(-1, 6)).float()
 
@@ -118,8 +118,8 @@ def _joint_rotation(info: BodyInfo, joint: int) -> NDArray[np.float64]:
     if joint == 0:
         facing: NDArray[np.float64] = FACING_CAMERA @ info.body_axes.T
         return facing
-    rotation: NDArray[np.float64] = Rotation.from_rotvec(STANCE.get(info.joint_names[joint], (0.0, 0.0, 0.0))).as_matrix()
-    return rotation
+    stance: NDArray[np.float64] = Rotation.from_rotvec(STANCE.get(info.joint_names[joint], NEUTRAL)).as_matrix()
+    return stance
 
 
 def _likely_places(grid: int) -> Tensor:
@@ -132,12 +132,10 @@ def _likely_places(grid: int) -> Tensor:
 
 def _carry_prior(model: MultiHMR, likely: Tensor) -> None:
     """Writes the places into one channel of the position table, which nothing else may write to."""
-    backbone = model.backbone
-    backbone.pos_embed[0, 1:, PRIOR_CHANNEL] = PRIOR_HEIGHT * likely.flatten()
-    backbone.patch_embed.proj.weight[PRIOR_CHANNEL] = 0
-    for block in backbone.blocks:
-        block.attn.proj.weight[PRIOR_CHANNEL] = 0
-        block.mlp.fc2.weight[PRIOR_CHANNEL] = 0
+    model.backbone.pos_embed[0, 1:, PRIOR_CHANNEL] = PRIOR_HEIGHT * likely.flatten()
+    for name, parameter in model.backbone.named_parameters():
+        if name.endswith(("proj.weight", "fc2.weight")):
+            parameter[PRIOR_CHANNEL] = 0
 
 
 def _start_scores(model: MultiHMR, tokens: Tensor, likely: Tensor) -> None:
@@ -145,16 +143,16 @@ def _start_scores(model: MultiHMR, tokens: Tensor, likely: Tensor) -> None:
 
     Two hidden units read the prior's channel, low < x < high, and their difference climbs from 0 to high - low.
     """
-    hidden, _, score = model.to_score
+    hidden, score = model.to_score.fc1, model.to_score.fc2
     inside = tokens[:, likely.flatten() > 0.5, PRIOR_CHANNEL].mean()
     low, high = 0.2 * inside, 0.5 * inside
     hidden.weight[:2] = 0
-    scale_read_out(score, model.to_score[:2](tokens), SCORE_SPREAD)
+    scale_read_out(score, model.to_score.hidden(tokens), SCORE_SPREAD)
     hidden.weight[:2, PRIOR_CHANNEL] = 1
     hidden.bias[:2] = -torch.stack([low, high])
     gain = (SCORE_INSIDE - SCORE_OUTSIDE) / (high - low)
     score.weight[0, :2] = gain * torch.tensor([1.0, -1.0])
-    score.bias += SCORE_OUTSIDE
+    score.bias.add_(SCORE_OUTSIDE)
 
 
 def _turn_about_the_vertical(model: MultiHMR, facing: Tensor) -> None:

@@ -76,7 +76,7 @@ class HumanPerceptionHead(nn.Module):
         )
 
     def tokens(self, features: Tensor, slots: Slots) -> Tensor:
-        """Builds one query per slot: the features there, its position, the initial values. (B, M, width of to_token)."""
+        """Builds one query per slot: features, position, initial values. (B, M, inputs of to_token)."""
         grid = self.query_row.shape[0]
         query = features.gather(1, slots.tokens[..., None].expand(-1, -1, features.shape[-1]))
         row, column = self.query_row[slots.tokens // grid], self.query_column[slots.tokens % grid]

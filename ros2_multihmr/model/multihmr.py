@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ros2_multihmr.model.camera_embedding import embed_camera
@@ -10,7 +11,13 @@ from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.detection import Slots, clamp_scores, fill_slots, suppress
 from ros2_multihmr.model.human_perception_head import HumanPerceptionHead
 from ros2_multihmr.model.raw_outputs import RawOutputs
-from ros2_multihmr.model.read_outs import MAX_DEPTH, depth_from_nearness, depth_from_scaled_log, location, rotation_from_6d
+from ros2_multihmr.model.read_outs import (
+    MAX_DEPTH,
+    depth_from_nearness,
+    depth_from_scaled_log,
+    location,
+    rotation_from_6d,
+)
 from ros2_multihmr.model.vit import VisionTransformer
 
 
@@ -21,8 +28,8 @@ class MultiHMR(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads)
-        self.to_score = _two_layers(config.width, 1)
-        self.to_offset = _two_layers(config.width, 2)
+        self.to_score = TokenReadOut(config.width, 1)
+        self.to_offset = TokenReadOut(config.width, 2)
         self.head = HumanPerceptionHead(config)
 
     def forward(self, pixels: Tensor, k: Tensor, threshold: Tensor) -> RawOutputs:
@@ -77,8 +84,21 @@ class MultiHMR(nn.Module):
         return depth.clamp(0.0, MAX_DEPTH) if self.config.quirks.depth_clamp else depth
 
 
-def _two_layers(width: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+class TokenReadOut(nn.Module):
+    """Two layers on each token's features, with a ReLU between them."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, width)
+        self.fc2 = nn.Linear(width, outputs)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """Maps (..., C) to (..., C), what the second layer reads."""
+        return F.relu(self.fc1(tokens))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Maps (..., C) to (..., outputs)."""
+        return self.fc2(self.hidden(tokens))
 
 
 def _activate(numbers: Tensor, activation: str) -> Tensor:

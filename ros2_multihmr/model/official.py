@@ -19,8 +19,10 @@ ROTATIONS = 53
 # Official name -> ours, each as a pattern and its replacement.
 RENAMES = (
     (r"backbone\.encoder\.", "backbone."),
-    (r"mlp_classif\.", "to_score."),
-    (r"mlp_offset\.", "to_offset."),
+    (r"mlp_classif\.0\.", "to_score.fc1."),
+    (r"mlp_classif\.2\.", "to_score.fc2."),
+    (r"mlp_offset\.0\.", "to_offset.fc1."),
+    (r"mlp_offset\.2\.", "to_offset.fc2."),
     (rf"{HEAD}cross_queries_x$", "head.query_row"),
     (rf"{HEAD}cross_queries_y$", "head.query_column"),
     (rf"{HEAD}cross_values_x$", "head.value_row"),
@@ -46,7 +48,7 @@ RENAMES = (
     (rf"{LAYER}\.2\.fn\.net\.0\.", r"head.layers.\1.mlp.fc1."),
     (rf"{LAYER}\.2\.fn\.net\.3\.", r"head.layers.\1.mlp.fc2."),
 )
-# Stored, but used by nobody: the token of masked training, and the mean shape of a body with an eleventh, child component.
+# Stored, but used by nobody: the token of masked training, and the mean shape of a body with a child component.
 UNUSED = ("backbone.encoder.mask_token", f"{HEAD}init_betas_kid")
 BODY = "smpl_layer."
 # The body module's own pose received gradients in the public training script and was meant to stay zero.

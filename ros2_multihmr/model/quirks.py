@@ -13,16 +13,17 @@ from dataclasses import dataclass
 class Quirks:
     """Deviations of one family from what the paper describes.
 
-    Not listed, as they need no code of their own: equal neighbours all survive suppression, people come in raster order,
-    and the stored mean pose of the official files is written row by row but read column by column, so that its hands have
-    no rotation before the regressed residual gives them one.
+    Not listed, as they need no code of their own: equal neighbours all survive suppression, people come in raster
+    order, and the stored mean pose of the official files is written row by row but read column by column, so that its
+    hands have no rotation before the regressed residual gives them one.
 
     Attributes:
-        rows_as_ray_x: The token's row takes the place of x in the camera ray and its column that of y. The training code
-            stacked the image grid as (row, column) and multiplied it with K^-1 as if it were (x, y).
-        focal_on_log_depth: The focal length multiplies the logarithm of the depth, z = exp(y f / f_n): the head's output
-            was meant as nearness, 1/z, where a factor on the output would have been right. Only fx counts.
-        depth_clamp: Depths end at 0 and 50 m. The option to turn this off was stored as a one-element tuple, always true.
+        rows_as_ray_x: The token's row takes the place of x in the camera ray and its column that of y. The training
+            code stacked the image grid as (row, column) and multiplied it with K^-1 as if it were (x, y).
+        focal_on_log_depth: The focal length multiplies the logarithm of the depth, z = exp(y f / f_n), where the paper
+            scales the depth itself. Only fx counts.
+        depth_clamp: Depths end at 0 and 50 m. The option to turn this off was stored as a one-element tuple, which is
+            always true.
         clamped_scores: Scores lie in [1e-4, 1 - 1e-4], for the loss; saturated neighbours tie and both survive.
         three_camera_outputs: The read-out of the depth has three outputs and the token holds three start values,
             inherited from weak-perspective heads; the last two are unused.
