@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from launch import LaunchContext, LaunchDescription
 from ros2_multihmr.ros.environment import set_defaults
 
 _CONFIG = Path(__file__).resolve().parents[1] / "config"  # beside this folder in the sources and in share/multihmr
@@ -28,7 +28,7 @@ _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 def generate_launch_description() -> LaunchDescription:
     """Returns the arguments, and what is made of them."""
     arguments = [
-        ("source", "", "starts our camera node on this: webcam (0), video, picture, folder of pictures or stream; empty: none"),
+        ("source", "", "starts our camera node on it: webcam (0), video, picture, folder or stream; empty: none"),
         ("image", "camera/image_raw", "image topic, relative to namespace; with source, our camera publishes there"),
         ("camera_info", "", "CameraInfo topic, relative to namespace; empty: camera_info beside the image topic"),
         ("namespace", "", "namespace of all nodes, to run several cameras"),

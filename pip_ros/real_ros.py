@@ -1,4 +1,4 @@
-"""Finds ROS's own packages of the stand-ins' names, which an installation of the stand-ins would hide or be hidden by."""
+"""Finds ROS's own packages of the stand-ins' names: those and the stand-ins would hide each other."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def import_path() -> list[str]:
     """Return the folders that the installed packages will be imported from.
 
     pip builds in an environment of its own, which hides both the interpreter's packages and PYTHONPATH: ask a fresh
-    interpreter for the former, and AMENT_PREFIX_PATH, which ROS's setup.bash sets along with PYTHONPATH, for the latter.
+    interpreter for the former, and AMENT_PREFIX_PATH for the latter: ROS's setup.bash sets both.
     """
     hidden = ("PYTHONPATH", "PYTHONNOUSERSITE", "PYTHONSAFEPATH")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}

@@ -21,6 +21,7 @@ class BuildPyWithMessages(build_py):
     """Adds the package tf2_msgs, and the files by which ROS's tools find it."""
 
     def run(self) -> None:
+        """Build, and add the files to the distribution."""
         from rosidl_build import build_interfaces  # needs what pip installs only for the build
 
         super().run()
@@ -34,6 +35,7 @@ class BinaryDistribution(Distribution):
     """Has an extension module, though none that setuptools knows."""
 
     def has_ext_modules(self) -> bool:
+        """Make the wheel one for this platform and interpreter."""
         return True
 
 

@@ -6,9 +6,10 @@ import array
 
 import cv2
 import numpy as np
-from .encodings import CvBridgeError, convert, cv_type_name, getCvType, parse_encoding
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
+
+from .encodings import CvBridgeError, convert, cv_type_name, getCvType, parse_encoding
 
 
 class CvBridge:
@@ -132,7 +133,7 @@ def _pixels(message: Image, dtype: np.dtype, channels: int) -> np.ndarray:
     pixel = dtype.itemsize * channels
     columns = min(message.width, message.step // pixel)
     shape, strides = (message.height, columns, channels), (message.step, pixel, dtype.itemsize)
-    view = np.ndarray(shape, dtype, buffer=data, strides=strides)
+    view: np.ndarray = np.ndarray(shape, dtype, buffer=data, strides=strides)
     return view[:, :, 0] if channels == 1 else view
 
 

@@ -44,6 +44,7 @@ class Encoding:
 
     @property
     def bits(self) -> int:
+        """Bits of one channel."""
         return self.dtype.itemsize * 8
 
 

@@ -19,7 +19,9 @@ def main(args: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="multihmr-launch", description="Runs a ROS launch file.")
     parser.add_argument("file", help="launch file: a path, or a name such as camera.launch.py")
     parser.add_argument("arguments", nargs="*", metavar="name:=value", help="arguments of the launch file")
-    parser.add_argument("-s", "--show-args", action="store_true", help="list the launch file's arguments, start nothing")
+    parser.add_argument(
+        "-s", "--show-args", action="store_true", help="list the launch file's arguments, start nothing"
+    )
     options = parser.parse_args(args)
     if not add_stand_ins():
         return _fail(_REAL)

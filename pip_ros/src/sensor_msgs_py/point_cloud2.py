@@ -74,7 +74,8 @@ def create_cloud(
 def create_cloud_xyz32(header: Header, points: Iterable[Any]) -> PointCloud2:
     """Return a cloud with the float32 fields x, y, z. Points: (N, 3) array, or three values a point."""
     fields = [
-        PointField(name=name, offset=4 * place, datatype=PointField.FLOAT32, count=1) for place, name in enumerate("xyz")
+        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+        for name, offset in (("x", 0), ("y", 4), ("z", 8))
     ]
     return create_cloud(header, fields, points)
 
@@ -97,7 +98,7 @@ def read_points(
     """
     _require(isinstance(cloud, PointCloud2), "Cloud is not a sensor_msgs.msg.PointCloud2")
     dtype = dtype_from_fields(cloud.fields, cloud.point_step)
-    points = np.ndarray((cloud.width * cloud.height,), dtype, buffer=cloud.data)
+    points: np.ndarray = np.ndarray((cloud.width * cloud.height,), dtype, buffer=cloud.data)
     if field_names is not None:
         _require(set(field_names) <= set(dtype.names or ()), "Requests field is not in the fields of the PointCloud!")
         points = points[list(field_names)]

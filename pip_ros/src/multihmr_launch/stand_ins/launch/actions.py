@@ -76,7 +76,12 @@ class OpaqueFunction(Action):
     """Calls a function that returns further actions."""
 
     def __init__(
-        self, *, function: Callable[..., Any], args: Iterable[Any] = (), kwargs: dict[str, Any] | None = None, **action: Any
+        self,
+        *,
+        function: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+        **action: Any,
     ) -> None:
         super().__init__(**action)
         self.function, self.args, self.kwargs = function, list(args), dict(kwargs or {})

@@ -29,36 +29,6 @@ class LaunchConfiguration(Substitution):
             raise LookupError(f"launch configuration {self.variable_name!r} does not exist") from None
 
 
-def perform(self, context: LaunchContext) -> str:
-        """Return the text."""
-        raise NotImplementedError
-
-
-class LaunchConfiguration(Substitution):
-    """The value of a launch argument."""
-
-    def __init__(self, variable_name: str) -> None:
-        self.variable_name = variable_name
-
-    def perform(self, context: LaunchContext) -> str:
-        """Return the value. Raises LookupError if there is no such argument."""
-        try:
-            return context.launch_configurations[self.variable_name]
-        except KeyError:
-            raise LookupError(f"launch configuration {self.variable_name!r} does not exist") from None
-
-
-class PathJoinSubstitution(Substitution):
-    """Parts of a path, joined."""
-
-    def __init__(self, substitutions: Iterable[Any]) -> None:
-        self.substitutions = list(substitutions)
-
-    def perform(self, context: LaunchContext) -> str:
-        """Return the path."""
-        return "/".join(perform(context, part) for part in self.substitutions)
-
-
 def perform(context: LaunchContext, value: str | Substitution | Sequence[str | Substitution]) -> str:
     """Return the text of a value: a text, a substitution, or a list of both to be put one after the other."""
     if isinstance(value, Substitution):

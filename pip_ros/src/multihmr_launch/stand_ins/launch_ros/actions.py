@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from launch import LaunchContext
 from launch.actions import Action, Shutdown
 from launch.substitutions import Substitution, perform
+
+from launch import LaunchContext
 
 
 class Node(Action):
