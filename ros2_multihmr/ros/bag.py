@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import (
     Connection,
     Qos,
@@ -101,6 +102,26 @@ class BagWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def read_bag(path: Path | str) -> dict[str, list[tuple[int, Any]]]:
+    """Reads a bag with the message definitions that it holds itself.
+
+    Returns:
+        Per topic: times of reception [ns since the epoch] and messages, in the order of time.
+
+    Raises:
+        ValueError: The folder is no bag, or a damaged one.
+    """
+    messages: dict[str, list[tuple[int, Any]]] = {}
+    try:
+        with AnyReader([Path(path)]) as reader:
+            for connection, time_ns, raw in reader.messages():
+                message = reader.deserialize(raw, connection.msgtype)
+                messages.setdefault(connection.topic, []).append((time_ns, message))
+    except (AnyReaderError, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as a bag: {error}") from error
+    return messages
 
 
 def _offered(qos: QoSProfile) -> Qos:

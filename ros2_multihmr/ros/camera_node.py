@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from array import array
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,12 @@ import rclpy
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.task import Future
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -27,11 +28,13 @@ from std_msgs.msg import Header
 from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
+from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.settings import checked, setting
 from ros2_multihmr.sources import Frame, endless, open_source
 
 _LIVE_PERIOD_S = 1e-3  # a live source blocks until its next image: that is the pace
 _SETTLE_S = 0.5  # a new subscriber knows this node a moment after this node knows it
+_POLL_S = 0.1
 _LINGER_S = 1.0  # the last image is still on its way when the last callback returns
 _QOS_OVERRIDES = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY))
 
@@ -75,7 +78,7 @@ class CameraNode(Node):
     """Publishes the images of one source.
 
     Attributes:
-        done: Becomes done when the last image of a source that does not loop has been sent.
+        done: True once the last image of a source that does not loop is on its way.
         published: Number of images sent.
     """
 
@@ -88,7 +91,7 @@ class CameraNode(Node):
         super().__init__("camera", namespace="camera", **node_options)
         declare_parameters(self, CameraConfig, "fixed while the node runs", read_only=True)
         self.config = read_parameters(self, CameraConfig)
-        self.done = Future()
+        self.done = False
         self.published = 0
         self._calibration = read_calibration(self.config.calibration) if self.config.calibration else None
         self._source = open_source(self.config.source, self.config.rate_hz)
@@ -131,7 +134,10 @@ class CameraNode(Node):
     def _finish(self) -> None:
         self._timer.cancel()
         self.get_logger().info(f"sent {self.published} images, skipped {self._source.skipped} that could not be read")
-        self._timer = self.create_timer(_LINGER_S, lambda: self.done.set_result(None), clock=self._steady)
+        self._timer = self.create_timer(_LINGER_S, self._end, clock=self._steady)
+
+    def _end(self) -> None:
+        self.done = True
 
     def _info(self, header: Header, frame: Frame) -> CameraInfo:
         height, width = frame.image.shape[:2]
@@ -183,18 +189,23 @@ def compressed_image(header: Header, image: NDArray[np.uint8], quality: int) -> 
 def main(args: list[str] | None = None) -> int:
     """Runs the camera node until its source ends or it is interrupted; returns the exit code."""
     set_defaults(os.environ)
-    rclpy.init(args=args)
+    stop = stop_on_signals()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        node = CameraNode()
-        rclpy.spin_until_future_complete(node, node.done)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # asked to stop
+        _spin(CameraNode(), stop)
     except (ValueError, ParameterException) as error:
         get_logger("camera").fatal(str(error))
         return 1
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(node: CameraNode, stop: threading.Event) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not (stop.is_set() or node.done):
+        executor.spin_once(timeout_sec=_POLL_S)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from visualization_msgs.msg import MarkerArray
 from ros2_multihmr.ros.bag import BagWriter
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
+from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.settings import checked, setting
 
 READY = "recording"
@@ -122,10 +122,8 @@ class Recorder(Node):
 def main(args: list[str] | None = None) -> int:
     """Records until interrupted; returns the exit code."""
     set_defaults(os.environ)
-    stop = threading.Event()
     # rclpy's own handler would raise KeyboardInterrupt anywhere, also halfway through writing a message.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
         _record(Recorder(), stop)

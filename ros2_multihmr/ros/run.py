@@ -1,0 +1,146 @@
+"""`multihmr run`: camera and node in one go, and a live table of what flows."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+from ros2_multihmr.calibration import read_calibration
+from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.ros.camera_node import CameraConfig
+from ros2_multihmr.ros.monitor import Monitor
+from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, Process, ProcessGroup, local_environment, ros_arguments
+from ros2_multihmr.ros.recorder import READY
+from ros2_multihmr.settings import setting
+from ros2_multihmr.sources import open_source
+
+NODE_MODULE = "ros2_multihmr.ros.node"
+CAMERA_MODULE = "ros2_multihmr.ros.camera_node"
+RECORDER_MODULE = "ros2_multihmr.ros.recorder"
+NODE_REMAPS = {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"}
+_TABLE_PERIOD_S = 0.5
+_READY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Options(EstimatorConfig, CameraConfig):
+    """Starts a camera and the node, shows what flows, and stops both on Ctrl-C."""
+
+    params_file: str = setting("", "ROS parameter file for the node, beside the flags here")
+    record: str = setting("", "New folder for a bag (MCAP) of what the node publishes; empty: no bag")
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        EstimatorConfig.__post_init__(self)
+        CameraConfig.__post_init__(self)
+
+
+def main(options: Options) -> int:
+    """Runs the verb; returns 0 when asked to stop or when the source has ended, 1 if a process failed."""
+    open_source(options.source)  # mistakes are told here, before anything starts
+    if options.calibration:
+        read_calibration(options.calibration)
+    console = Console()
+    local_only = DISCOVERY_VARIABLE not in os.environ
+    os.environ.update(local_environment(os.environ))
+    console.print("People are on /multihmr/humans, meshes on /multihmr/markers, frames on /tf. Ctrl-C stops.")
+    if local_only:
+        console.print(f"Seen on this machine alone; {DISCOVERY_VARIABLE}=SUBNET shows them to others.")
+    with stop_signals() as stop, Live(console=console, refresh_per_second=2) as live:
+
+        def on_line(name: str, line: str) -> None:
+            live.console.print(escape(f"{name}: {line}"), highlight=False)
+
+        with ProcessGroup(on_line, os.environ) as group:
+            return _run(options, group, live, stop)
+
+
+def node_arguments(options: EstimatorConfig, **more: Any) -> list[str]:
+    """Returns the node's arguments: every setting of the estimator that is not at its default, and `more`."""
+    return ros_arguments({**changed(options, EstimatorConfig), **more, "autostart": True}, NODE_REMAPS)
+
+
+def changed(options: Any, kind: type[Any]) -> dict[str, Any]:
+    """Returns the fields of `kind` whose values in `options` are not the defaults."""
+    values = {field.name: (getattr(options, field.name), field.default) for field in fields(kind)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """Gives an event that SIGINT, SIGTERM and SIGHUP (a closed terminal) set."""
+    stop = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Event) -> int:
+    transport = {"image_transport": options.image_transport} if options.image_transport != "raw" else {}
+    file = ["--params-file", options.params_file] if options.params_file else []
+    group.start("node", NODE_MODULE, [*node_arguments(options, **transport), *file])
+    if options.record:
+        recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
+        if not wait_for_line(recorder, READY, _READY_S, stop):
+            return _failure(live, recorder)
+    camera = group.start("camera", CAMERA_MODULE, ros_arguments(changed(options, CameraConfig)))
+    _watch(live, lambda: stop.is_set() or bool(group.ended()))
+    if stop.is_set():
+        live.console.print("stopping")
+        return 0
+    ended = group.ended()[0]
+    if ended is camera and camera.exit_code() == 0:
+        live.console.print("the source has ended")
+        return 0
+    return _failure(live, ended)
+
+
+def wait_for_line(process: Process, text: str, timeout_s: float, stop: threading.Event) -> bool:
+    """Waits until a process writes a line that contains `text`; False if it ends, takes too long, or `stop` is set."""
+    for _ in range(round(timeout_s / 0.1)):
+        if any(text in line for line in list(process.tail)):
+            return True
+        if process.exit_code() is not None or stop.wait(0.1):
+            return False
+    return False
+
+
+def _watch(live: Live, over: Callable[[], bool]) -> None:
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
+        executor.add_node(monitor)
+        table = monitor.create_timer(_TABLE_PERIOD_S, lambda: live.update(monitor.table()))
+        while not over():
+            executor.spin_once(timeout_sec=_TABLE_PERIOD_S)
+        table.cancel()
+        live.update(monitor.table())
+    finally:
+        rclpy.try_shutdown()
+
+
+def _failure(live: Live, process: Process) -> int:
+    code = process.exit_code()
+    what = "did not get ready" if code is None else f"ended with exit code {code}"
+    live.console.print(escape(f"the {process.name} {what}; its last lines are above"))
+    return 1
