@@ -38,12 +38,12 @@ FACING_CAMERA = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 SHAPE_STARTS = {"gender": (0.0, 1.5), "age": (0.7, 0.2)}
 SHAPE_START = (0.0, 0.6)
 EXPRESSION_START = (-4.0, 0.4)
-DEPTH_START = (-math.log(3.6), 0.2)
+DEPTH_START = (-math.log(3.9), 0.2)
 POSE_SPREAD, HEADING_SPREAD, OFFSET_SPREAD = 0.035, 0.5, 0.2
 # Scores before the sigmoid: where people may be, elsewhere, and spread. The threshold .3 is at -.85.
 SCORE_INSIDE, SCORE_OUTSIDE, SCORE_SPREAD = 0.0, -8.0, 0.5
 # The places, in parts of the image's side, and the channel that carries them through the backbone.
-PLACES_ROW, PLACES_COLUMNS, PLACES_RADIUS = 0.35, (0.16, 0.34, 0.53, 0.72, 0.9), 0.05
+PLACES_ROW, PLACES_COLUMNS, PLACES_RADIUS = 0.35, (0.15, 0.33, 0.5, 0.67, 0.85), 0.05
 PRIOR_CHANNEL, PRIOR_HEIGHT = 0, 8.0
 
 
