@@ -52,7 +52,7 @@ def main(args: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         if _TRACEBACK_VARIABLE in os.environ:
             raise
-        _say(f"{PROGRAM} {name}: {_explain(error)}\n({_TRACEBACK_VARIABLE}=1 shows where)", sys.stderr)
+        _say(f"{PROGRAM} {name}: {_explain(error)}", sys.stderr)
         return _USER_ERROR
 
 
@@ -81,7 +81,12 @@ def _help() -> str:
     lines = [f"usage: {PROGRAM} VERB [-h] ...", "", "Whole-body people from one camera, for ROS 2.", ""]
     for verbs in (VERBS, NODES):
         lines += [f"  {name:<{width}}{verb.summary}" for name, verb in verbs.items()] + [""]
-    return "\n".join([*lines, f"`{PROGRAM} VERB --help` lists a verb's options."])
+    return "\n".join(
+        [
+            *lines,
+            f"`{PROGRAM} VERB --help` lists a verb's options; {_TRACEBACK_VARIABLE}=1 shows where an error came from.",
+        ]
+    )
 
 
 def _say(text: str, stream: TextIO | None = None) -> None:

@@ -7,8 +7,6 @@ import os
 import platform
 from pathlib import Path
 
-import torch
-
 _PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "onnxruntime", "ros-rclpy", "multihmr")
 
 
@@ -26,6 +24,8 @@ def hardware(device: str = "cpu") -> dict[str, str]:
         "python": platform.python_version(),
     }
     if device.startswith("cuda"):
+        import torch  # here: `multihmr info` must work where it is missing
+
         properties = torch.cuda.get_device_properties(torch.device(device))
         facts["gpu"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
     return facts | {name: version for name in _PACKAGES if (version := package_version(name))}

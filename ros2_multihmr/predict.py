@@ -15,7 +15,7 @@ from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
 from ros2_multihmr.mesh_io import MESH_FORMATS
-from ros2_multihmr.render import overlay
+from ros2_multihmr.overlay import overlay
 from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import Frame, Source, SourceError, open_source
@@ -100,7 +100,7 @@ def predict(
     for frame, name in track(_named(sources), "finding people", total, console=console, transient=True):
         camera = _camera(frame, calibration, options.fallback_fov_deg)
         start = time.perf_counter()
-        full = options.mesh_lod == "full" and options.mesh != "none"
+        full = options.overlay or (options.mesh_lod == "full" and options.mesh != "none")
         humans = estimator.estimate(frame.image, camera, vertices=full)
         summary.estimate_s += time.perf_counter() - start
         summary.files += _write(out / name, frame, Result(name, camera, estimator.backend.config, humans), options)
@@ -138,7 +138,7 @@ def _write(stem: Path, frame: Frame, result: Result, options: Options) -> int:
     if options.overlay:
         note = UNTRAINED_NOTE if result.network.untrained else ""
         files.append(stem.with_name(f"{stem.name}_overlay.png"))
-        Image.fromarray(overlay(frame.image, result.humans, result.camera, note=note)).save(files[-1])
+        Image.fromarray(overlay(frame.image, result.humans, result.camera, note=note, full_mesh=True)).save(files[-1])
     if options.data != "none":
         files.append(stem.with_name(f"{stem.name}.{options.data}"))
         write_data(files[-1], result)

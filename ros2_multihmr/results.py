@@ -48,8 +48,7 @@ def write_data(path: Path, result: Result) -> None:
         OSError: The file cannot be written.
     """
     if path.suffix == ".json":
-        text = json.dumps(_about(result) | {"people": _people(result.humans)}, indent=1, allow_nan=False)
-        path.write_text(text + "\n", encoding="utf-8")
+        path.write_text(_json(result), encoding="utf-8")
     elif path.suffix == ".npz":
         arrays: dict[str, Any] = {"about": np.array(json.dumps(_about(result))), **_arrays(result.humans)}
         np.savez_compressed(path, **arrays)
@@ -101,6 +100,17 @@ def _about(result: Result) -> dict[str, Any]:
             "keypoint_names": list(body.keypoint_names),
         },
     }
+
+
+def _json(result: Result) -> str:
+    """A line per value: readable, and not a line per number."""
+    about = [f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in _about(result).items()]
+    people = [
+        ",\n".join(f"   {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in person.items())
+        for person in _people(result.humans)
+    ]
+    listed = ",\n".join(f"  {{\n{person}\n  }}" for person in people)
+    return "{\n" + ",\n".join([*about, f' "people": [\n{listed}\n ]']) + "\n}\n"
 
 
 def _arrays(humans: Humans) -> dict[str, NDArray[np.float32]]:
