@@ -24,7 +24,7 @@ def write_smplx(folder: Path, gender: str = "neutral", *, components: int = 400,
 def smplx_arrays(*, components: int = 400, seed: int = 0) -> dict[str, np.ndarray]:
     """The arrays of a SMPL-X model file; half precision, to be quick to write."""
     rng = np.random.default_rng(seed)
-    vertices, faces = _blob()
+    vertices, faces = blob()
     joints = rng.uniform(-1, 1, (JOINTS, 3)) * (0.1, 0.8, 0.05)
     joints[0], joints[15] = (0, -0.1, 0), (0, 0.6, 0)
     distance = np.linalg.norm(vertices[:, None] - joints, axis=2)
@@ -51,7 +51,7 @@ def smplx_arrays(*, components: int = 400, seed: int = 0) -> dict[str, np.ndarra
     }
 
 
-def _blob() -> tuple[np.ndarray, np.ndarray]:
+def blob() -> tuple[np.ndarray, np.ndarray]:
     """A closed surface as tall as a person; the last vertices belong to no face."""
     height, angle = np.meshgrid(
         np.linspace(0, np.pi, _RINGS + 2)[1:-1], np.linspace(0, 2 * np.pi, _AROUND, endpoint=False), indexing="ij"

@@ -85,7 +85,7 @@ class SkinnedBody(nn.Module):
         rotations = self._rotations(rotmats)
         transforms, joints = self._skeleton(rotations, rest_joints)
         if self._pose_dependent:
-            bent = (rotations[:, 1:] - torch.eye(3, device=rotmats.device)).flatten(1)
+            bent = (rotations[:, 1:] - torch.eye(3).to(rotations)).flatten(1)
             coefficients = torch.cat([coefficients, bent.expand(3, -1, -1)], -1)
         basis, weights = (self._basis, self._weights) if vertices else (self._small_basis, self._small_weights)
         mesh = skin((coefficients @ basis).transpose(0, 1), transforms, weights)
@@ -99,7 +99,7 @@ class SkinnedBody(nn.Module):
 
     def _rotations(self, rotmats: Tensor) -> Tensor:
         """(N, J, 3, 3) rotations of all joints: those that are not posed keep still."""
-        still = torch.eye(3, device=rotmats.device).expand(len(rotmats), 1, 3, 3)
+        still = torch.eye(3).to(rotmats).expand(len(rotmats), 1, 3, 3)
         return torch.cat([rotmats, still], 1)[:, self._all_joints]
 
 
