@@ -1,4 +1,6 @@
-"""The launch file: its arguments, parameters, topics and environment; and the runner for machines without ros2 launch."""
+"""The launch file: its arguments, parameters, topics, environment; and the runner for machines without ros2 launch."""
+
+# ruff: noqa: E402 (where ROS's own launch is, there is nothing to import)
 
 import dataclasses
 import itertools
@@ -10,9 +12,12 @@ import textwrap
 import threading
 from pathlib import Path
 
+import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
+
+# isort: split
+
 import pytest
 import rclpy
-import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
 import yaml
 
 multihmr_launch = pytest.importorskip("multihmr_launch", reason="pip_ros is not installed")
@@ -29,7 +34,8 @@ from ros2_multihmr.ros.parameters import NodeConfig
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILE = ROOT / "launch" / "camera.launch.py"
 ASKED_FOR = (
-    "image", "camera_info", "namespace", "params_file", "weights", "device", "rviz", "use_sim_time", "log_level", "source"
+    "image", "camera_info", "namespace", "params_file", "weights", "device", "rviz", "use_sim_time", "log_level",
+    "source",
 )  # fmt: skip
 
 
@@ -55,7 +61,7 @@ def _remaps(process: Process) -> dict[str, str]:
 
 
 def _given(process: Process) -> dict[str, object]:
-    """Returns the parameters that the launch file adds to those of the YAML file, and checks that they go to this node."""
+    """Returns the parameters that the launch file adds to the YAML file's, and checks that they go to this node."""
     file = _after(process, "--params-file")[-1]
     ((node, content),) = yaml.safe_load(Path(file).read_text()).items()
     remaps = _remaps(process)
@@ -80,10 +86,8 @@ def test_yaml_keys_are_the_declared_parameters(file, config):
 
 
 def test_node_parameters_fit_their_declaration(processes):
-    node = processes(weights="w.safetensors", device="cuda:1", image_transport="compressed", use_sim_time="true")[
-        "multihmr_node"
-    ]
-    given = _given(node)
+    found = processes(weights="w.safetensors", device="cuda:1", image_transport="compressed", use_sim_time="true")
+    given = _given(found["multihmr_node"])
     assert given.pop("use_sim_time") is True
     config = NodeConfig(**given)
     assert (config.weights, config.device, config.image_transport) == ("w.safetensors", "cuda:1", "compressed")
@@ -140,7 +144,7 @@ def test_unknown_argument_is_named(processes):
 # ---- processes and topics
 
 
-@pytest.mark.parametrize(("source", "rviz"), itertools.product(["", "video.mp4"], ["true", "false"]))
+@pytest.mark.parametrize(("source", "rviz"), list(itertools.product(["", "video.mp4"], ["true", "false"])))
 def test_processes_that_start(processes, source, rviz):
     found = processes(source=source, rviz=rviz)
     wanted = {"multihmr_node": "multihmr"}

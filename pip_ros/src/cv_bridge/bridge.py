@@ -81,7 +81,7 @@ class CvBridge:
             The picture. None if the data is none and no conversion was asked for ("passthrough", "bgr8"): check it.
 
         Raises:
-            CvBridgeError: impossible conversion, such as one of a picture with one channel, or of what is no picture.
+            CvBridgeError: impossible conversion: a picture with one channel to mono8, data that is no picture to rgb8.
             cv2.error: there is no data at all.
         """
         image = cv2.imdecode(np.frombuffer(cmprs_img_msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
