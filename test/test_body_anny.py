@@ -129,7 +129,7 @@ def test_facial_actions_move_the_face_only(anny: SkinnedBody) -> None:
     moved = (smiling.vertices - rest.vertices)[0].norm(dim=1)
     assert moved.max() > 0.005
     assert rest.vertices[0, moved > 1e-4, 2].min() > rest.joints[0, anny.info.joint_names.index("neck01"), 2]
-    most = (winking.vertices - rest.vertices)[0].norm(dim=1).topk(50).indices
+    most = (winking.vertices - rest.vertices)[0].norm(dim=1).topk(20).indices
     assert rest.vertices[0, most, 0].min() > 0.01, "the left eye is on the left"
 
 

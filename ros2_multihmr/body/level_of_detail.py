@@ -22,8 +22,8 @@ _KEEP_PLACE = 1e-3  # weight of a vertex's own place beside its planes: keeps tr
 _KEEP_BORDER = 10.0  # weight of the planes that stand on the mesh's open borders
 _MIN_COSINE = 0.3  # a triangle may turn by so much in one collapse
 _MIN_ROUNDNESS = 0.15  # of a triangle after a collapse, 1 for equilateral; or no worse than it was
-_PASSES = 4  # over the candidates of a round, to find those that do not touch
-_SHARE = 0.3  # of the candidates may collapse in one round: the cheapest ones
+_PASSES = 6  # over the candidates of a round, to find those that do not touch
+_SHARE = 0.15  # of the candidates may collapse in one round: the cheapest ones
 
 
 class _Collapses(NamedTuple):
@@ -152,19 +152,22 @@ def _keeps_shape(points: Floats, triangles: Ints, gone: Ints, kept: Ints) -> NDA
     stays = (triangles[face] != kept[candidate, None]).all(1)
     candidate, before = candidate[stays], triangles[face[stays]]
     after = np.where(before == gone[candidate, None], kept[candidate, None], before)
-    (normal, roundness), (new_normal, new_roundness) = (_normals(points[corner]) for corner in (before, after))
-    turned = (normal * new_normal).sum(1) < _MIN_COSINE
+    (normal, area, roundness), (new_normal, new_area, new_roundness) = (
+        _describe(points.T[:, corners.T]) for corners in (before, after)
+    )
+    turned = (normal * new_normal).sum(0) < _MIN_COSINE * area * new_area
     thin = (new_roundness < _MIN_ROUNDNESS) & (new_roundness < roundness)
     return np.bincount(candidate[turned | thin], minlength=len(gone)) == 0
 
 
-def _normals(corners: Floats) -> tuple[Floats, Floats]:
-    """(F, 3) unit normals and (F,) roundness, 1 for an equilateral triangle, of (F, 3, 3) corners."""
-    sides = corners - np.roll(corners, 1, axis=1)
-    normal = np.cross(sides[:, 1], sides[:, 2])
-    doubled = np.linalg.norm(normal, axis=1)
-    roundness = 2 * np.sqrt(3) * doubled / np.maximum((sides**2).sum((1, 2)), 1e-20)
-    return normal / np.maximum(doubled, 1e-20)[:, None], roundness
+def _describe(corners: Floats) -> tuple[Floats, Floats, Floats]:
+    """(3, F) normals, (F,) their lengths and (F,) roundness, 1 for equilateral, of (3 coordinates, 3, F) corners."""
+    (ax, ay, az), (bx, by, bz) = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normal = np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
+    length = np.sqrt(np.einsum("cf,cf->f", normal, normal))
+    sides = corners - corners[:, [1, 2, 0]]
+    squares = np.einsum("ckf,ckf->f", sides, sides)
+    return normal, length, 2 * np.sqrt(3) * length / np.maximum(squares, 1e-20)
 
 
 def _independent(links: sparse.csr_matrix, gone: Ints, kept: Ints) -> _Collapses:
