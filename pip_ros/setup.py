@@ -45,7 +45,7 @@ setup(
     distclass=BinaryDistribution,
     install_requires=[
         "numpy>=1.26",
-        "opencv-python-headless>=4.8",
+        "opencv-python-headless>=4.6",
         "pyyaml",
         "scipy>=1.11",
         "ros-rclpy[fastrtps]",

@@ -88,8 +88,8 @@ def cv_type_name(dtype: np.dtype, channels: int) -> str:
 def getCvType(encoding: str) -> int:
     """Return OpenCV's type number of an encoding. Raises CvBridgeError if cv_bridge does not know it."""
     parsed = parse_encoding(encoding)
-    make = getattr(cv2, f"CV_{cv_type_name(parsed.dtype, parsed.channels).split('C')[0]}C")
-    return int(make(parsed.channels))
+    one = int(getattr(cv2, f"CV_{cv_type_name(parsed.dtype, 1)}"))
+    return one + (parsed.channels - 1) * (cv2.CV_8UC2 - cv2.CV_8UC1)  # a step that differs between OpenCV 4 and 5
 
 
 def convert(image: np.ndarray, source: str, target: str) -> np.ndarray:
