@@ -140,9 +140,8 @@ def msg_file(type_name: str) -> Path:
         return ROOT / "msg" / f"{name}.msg"
     if package == "tf2_msgs":
         return ROOT / "pip_ros" / "tf2_msgs" / "msg" / f"{name}.msg"
-    prefix = Path(importlib.import_module(package).__file__).parents[
-        4
-    ]  # <prefix>/lib/python3.x/site-packages/<package>
+    # <prefix>/lib/python3.x/site-packages/<package>/__init__.py
+    module = Path(importlib.import_module(package).__file__)
     return module.parents[4] / "share" / package / "msg" / f"{name}.msg"
 
 
