@@ -12,6 +12,6 @@ def color_of(identity: int) -> tuple[float, float, float]:
 
     Hues advance by the golden ratio, so ids that follow each other look different and none repeats soon.
     """
-    hue = (0.58 + identity * _GOLDEN_RATIO) % 1.0
-    saturation = (0.55, 0.75, 0.4)[identity % 3]
+    hue = (0.962 + identity * _GOLDEN_RATIO) % 1.0
+    saturation = (0.6, 0.75, 0.5)[identity % 3]
     return colorsys.hsv_to_rgb(hue, saturation, 0.95)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_camera import centroid, draw_dot
 
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.preprocess import network_view, preprocess
-from test_camera import centroid, draw_dot
 
 GOLDEN = Path(__file__).parent / "golden"
 
