@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 
+import pytest
+
 # Domains above 101 may collide with ephemeral ports. Workers of pytest-xdist import this file in processes of their own.
 os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
@@ -12,3 +14,19 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 # Tests decide themselves about big images' settings, and about where ROS looks for its log folder.
 for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE", "ROS_STATIC_PEERS", "ROS_NAMESPACE"):
     os.environ.pop(name, None)
+
+
+@pytest.fixture
+def graph():
+    """Makes graphs with a node to test, and stops them at the end; see ros_graph.Graph."""
+    from ros_graph import Graph  # loads ROS, which most tests do without
+
+    graphs = []
+
+    def make(*args, **kwargs):
+        graphs.append(Graph(*args, **kwargs))
+        return graphs[-1]
+
+    yield make
+    for one in graphs:
+        one.stop()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-# Before anything of ROS is loaded: stay on this machine, apart from other runs, and check every field of a message.
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-os.environ.setdefault("ROS_DOMAIN_ID", str(random.SystemRandom().randrange(1, 100)))
-os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
-
 import numpy as np
+import torch
 from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import Header
+from torch import Tensor
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.raw_outputs import RawOutputs
 
 # SMPL's axes: x left, y up, z forward.
 SMPL_AXES = np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float64)
@@ -94,3 +95,68 @@ def assert_serializes(data: bytes, message: Any) -> None:
     ours, theirs = np.frombuffer(data, np.uint8), np.frombuffer(naive, np.uint8)
     assert not ours[ours != theirs].any()
     assert deserialize_message(data, type(message)) == deserialize_message(naive, type(message))
+
+
+# A person who stands upright before a level camera and faces it, as a rotation of Anny's axes (x left, y back, z up)
+# into the optical frame (x right, y down, z forward).
+FACING_THE_CAMERA = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone whom `FakeBackend` finds: where the head is in the network's input [px], how far away [m], how turned."""
+
+    x: float = 56.0
+    y: float = 40.0
+    depth: float = 4.0
+    score: float = 0.9
+    rotation: NDArray[np.float32] = field(default_factory=lambda: FACING_THE_CAMERA)
+
+
+class FakeBackend:
+    """A network that finds the people it was told to find, in every image.
+
+    Attributes:
+        people: Whom it finds next.
+        error: Raised instead, if set.
+        wait: Called in every call, before anything else.
+        calls: Number of calls.
+        threads: Names of the threads that called.
+    """
+
+    def __init__(self, body: BodyInfo, people: Sequence[Person] = (), *, untrained: bool = False) -> None:
+        self.people, self.error, self.wait = list(people), None, lambda: None
+        self.calls, self.threads = 0, set()
+        self.device = torch.device("cpu")
+        self.config = MultiHMRConfig(
+            kind="multihmr", weights="fake", body="anny", untrained=untrained, image_size=112, width=8, depth=1,
+            heads=1, num_rotations=len(body.posed_joints), num_shape=len(body.shape_names),
+            num_expression=len(body.expression_names), max_humans=10,
+        )  # fmt: skip
+
+    def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
+        self.calls += 1
+        self.threads.add(threading.current_thread().name)
+        self.wait()
+        if self.error is not None:
+            raise self.error
+        config, slots = self.config, self.config.max_humans
+        found = [person for person in self.people if person.score >= threshold]
+        shown = found[:slots]
+        rotmats = torch.eye(3).repeat(1, slots, config.num_rotations, 1, 1)
+        values = torch.zeros(1, slots, 4)
+        for i, person in enumerate(shown):
+            rotmats[0, i, 0] = torch.from_numpy(person.rotation)
+            values[0, i] = torch.tensor([person.score, person.x, person.y, person.depth])
+        return RawOutputs(
+            mask=(torch.arange(slots) < len(shown))[None],
+            scores=values[..., 0],
+            cells=torch.zeros(1, slots, 2, dtype=torch.int64),
+            loc_px=values[..., 1:3],
+            depth=values[..., 3],
+            rotmats=rotmats,
+            shape=torch.full((1, slots, config.num_shape), 0.5),
+            expression=torch.zeros(1, slots, config.num_expression),
+            found=torch.tensor([len(found)]),
+            scores_map=torch.zeros(1, 8, 8),
+        )

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import rclpy
-import ros_fakes  # noqa: F401  sets the environment before rclpy is loaded
 import yaml
 from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException

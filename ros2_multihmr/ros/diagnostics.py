@@ -94,6 +94,12 @@ class Statistics:
             self._age_s += age_s
             self._people, self._left_out = people, left_out
 
+    @property
+    def counts(self) -> tuple[int, dict[Fate, int]]:
+        """Images received, and how many of them ended how, in all."""
+        with self._lock:
+            return self._received, dict(self._fates)
+
     def report(self) -> Report:
         """Returns the counts, and begins a new period."""
         with self._lock:

@@ -88,7 +88,7 @@ class MultiHMRNode(LifecycleNode):
         """Reads the weights and creates the publishers."""
         try:
             self._estimator = self._create(self.config)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             self.get_logger().error(f"cannot configure: {error}")
             return TransitionCallbackReturn.FAILURE
         network, body = self._estimator.backend.config, self._estimator.body.info

@@ -25,6 +25,7 @@ from ros2_multihmr.tracker import Tracks
 
 ImageMessage: TypeAlias = Image | CompressedImage
 _LOG_EVERY_S = 5.0
+_EXPLAINED = (ValueError, FloatingPointError, MemoryError)
 
 
 class Pipeline:
@@ -114,10 +115,10 @@ class Pipeline:
 
     def _report_failure(self, error: Exception) -> None:
         text = f"{type(error).__name__}: {error}"
-        self._statistics.failed(text)
-        # A ValueError says what is wrong with the input; anything else is a defect, whose place matters.
-        details = "" if isinstance(error, ValueError) else "\n" + "".join(traceback.format_exception(error))
+        # These say what is wrong with the input or the machine; anything else is a defect, whose place matters.
+        details = "" if isinstance(error, _EXPLAINED) else "\n" + "".join(traceback.format_exception(error))
         self._logger.error(f"image skipped: {text}{details}", throttle_duration_sec=_LOG_EVERY_S)
+        self._statistics.failed(text)
 
     def _warn_once(self, *problems: str) -> None:
         for problem in problems:

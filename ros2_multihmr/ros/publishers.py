@@ -23,7 +23,7 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
-from ros2_multihmr.render import overlay
+from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
 from ros2_multihmr.ros.markers import MarkerBuilder
