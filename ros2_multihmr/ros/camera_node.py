@@ -33,6 +33,7 @@ from ros2_multihmr.settings import checked, setting
 from ros2_multihmr.sources import Frame, endless, open_source
 
 _LIVE_PERIOD_S = 1e-3  # a live source blocks until its next image: that is the pace
+_WAIT_PERIOD_S = 0.1
 _SETTLE_S = 0.5  # a new subscriber knows this node a moment after this node knows it
 _POLL_S = 0.1
 _LINGER_S = 1.0  # the last image is still on its way when the last callback returns
@@ -99,9 +100,11 @@ class CameraNode(Node):
         self._images, self._infos = self._create_publishers()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._heard_since: Time | None = None
-        period_s = _LIVE_PERIOD_S if self._source.live else 1.0 / (self.config.rate_hz or self._source.rate_hz)
-        self._timer = self.create_timer(period_s, self._send_next, clock=self._steady)
-        self.get_logger().info(f"{self.config.source} goes to {self._images.topic_name}, period {period_s:.3g} s")
+        if self.config.wait_for_subscriber:
+            self._timer = self.create_timer(_WAIT_PERIOD_S, self._wait, clock=self._steady)
+        else:
+            self._start()
+        self.get_logger().info(f"{self.config.source} goes to {self._images.topic_name}")
 
     def _create_publishers(self) -> tuple[Any, Any]:
         compressed = self.config.image_transport == "compressed"
@@ -111,9 +114,21 @@ class CameraNode(Node):
             for kind, topic in ((kind, topic), (CameraInfo, "camera_info"))
         )
 
+    def _wait(self) -> None:
+        """Starts the flow of images once somebody listens, and knows this node as well as this node knows him."""
+        now = self._steady.now()
+        if self._heard_since is None and self._images.get_subscription_count():
+            self._heard_since = now
+        if self._heard_since is not None and (now - self._heard_since).nanoseconds >= _SETTLE_S * 1e9:
+            self._timer.cancel()
+            self._start()
+
+    def _start(self) -> None:
+        rate_hz = self.config.rate_hz or self._source.rate_hz
+        period_s = _LIVE_PERIOD_S if self._source.live else 1.0 / rate_hz
+        self._timer = self.create_timer(period_s, self._send_next, clock=self._steady)
+
     def _send_next(self) -> None:
-        if not self._somebody_listens():
-            return
         frame = next(self._frames, None)
         if frame is None:
             self._finish()
@@ -122,14 +137,6 @@ class CameraNode(Node):
         self._infos.publish(self._info(header, frame))
         self._images.publish(self._image(header, frame.image))
         self.published += 1
-
-    def _somebody_listens(self) -> bool:
-        if not self.config.wait_for_subscriber:
-            return True
-        now = self._steady.now()
-        if self._heard_since is None and self._images.get_subscription_count():
-            self._heard_since = now
-        return self._heard_since is not None and (now - self._heard_since).nanoseconds >= _SETTLE_S * 1e9
 
     def _finish(self) -> None:
         self._timer.cancel()

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo
 
 _WINDOW_S = 5.0
 _BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
-_STAGE_SUFFIX = " [ms]"
+STAGE_SUFFIX = " [ms]"
 _LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "error"}
 
 
@@ -101,7 +101,7 @@ class Monitor(Node):
             rows.append(("last image", f"{len(self._last.humans)} people{calibrated}"))
         if self._status is not None:
             values = {value.key: value.value for value in self._status.values}
-            stages = [f"{key.removesuffix(_STAGE_SUFFIX)} {values[key]}" for key in stage_keys(values)]
+            stages = [f"{key.removesuffix(STAGE_SUFFIX)} {values[key]}" for key in stage_keys(values)]
             rows.append(("stages [ms]", ", ".join(stages)))
             rows.append(("dropped", f"{values.get('dropped', '?')} of {values.get('received', '?')}"))
             rows.append((_LEVELS.get(self._status.level, "stale"), self._status.message))
@@ -110,7 +110,7 @@ class Monitor(Node):
 
 def stage_keys(values: dict[str, str]) -> list[str]:
     """Returns the keys of a diagnostics message that are times of stages."""
-    return [key for key in values if key.endswith(_STAGE_SUFFIX) and key != "image age [ms]"]
+    return [key for key in values if key.endswith(STAGE_SUFFIX) and key != "image age [ms]"]
 
 
 def _flow(arrivals: Arrivals, now_s: float) -> str:

@@ -1,0 +1,249 @@
+"""Reads the demo's bag back: checks that every image got its answers, and draws and counts what came."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from visualization_msgs.msg import Marker
+
+from ros2_multihmr.ros.bag import read_bag
+from ros2_multihmr.ros.monitor import STAGE_SUFFIX, stage_keys
+from ros2_multihmr.ros.publishers import UNTRAINED_NOTE
+from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans
+from ros2_multihmr.top_view import top_view
+
+Stamp = tuple[int, int]
+Picture = NDArray[np.uint8]
+
+_OVERLAY_RATE_HZ = 10.0
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images that one camera process sends.
+
+    Attributes:
+        name: What they are called.
+        source: Where they come from.
+        fov_deg: Field of view over their longer side [degrees].
+        names: A name per image, in the order in which they are sent.
+    """
+
+    name: str
+    source: str
+    fov_deg: float
+    names: tuple[str, ...]
+
+
+class Topics(NamedTuple):
+    """Names of the recorded topics."""
+
+    camera_info: str = "/camera/camera_info"
+    humans: str = "/multihmr/humans"
+    markers: str = "/multihmr/markers"
+    overlay: str = "/multihmr/overlay"
+    body_model: str = "/multihmr/body_model"
+    tf: str = "/tf"
+    diagnostics: str = "/diagnostics"
+
+
+TOPICS = Topics()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came for one image.
+
+    Attributes:
+        stamp: Its stamp.
+        humans: Its HumanArray, None if none came.
+        delay_s: Time from the stamp to the HumanArray's arrival, NaN if none came.
+        arrival_s: When that was.
+        frames: TF frames with its stamp.
+        meshes: Mesh markers with its stamp, by id.
+        overlay: (H, W, 3) uint8 RGB, None if none came.
+    """
+
+    stamp: Stamp
+    humans: Any | None
+    delay_s: float
+    arrival_s: float
+    frames: int
+    meshes: dict[int, Any]
+    overlay: Picture | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A bag of the demo.
+
+    Attributes:
+        answers: What came, image by image.
+        marker_arrays: Number of MarkerArrays.
+        body_models: The descriptions of bodies, by name.
+        stages_ms: Mean time per stage, weighted by images [ms].
+    """
+
+    answers: list[Answers]
+    marker_arrays: int
+    body_models: dict[str, Any]
+    stages_ms: dict[str, float]
+
+
+def read_recording(path: Path, topics: Topics = TOPICS) -> Recording:
+    """Reads a bag.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    bag = read_bag(path)
+    humans = {_stamp(m.header): (m, time_ns) for time_ns, m in bag.get(topics.humans, [])}
+    frames = Counter(_stamp(t.header) for _, m in bag.get(topics.tf, []) for t in m.transforms)
+    arrays = [m for _, m in bag.get(topics.markers, [])]
+    meshes = _meshes(arrays)
+    overlays = {_stamp(m.header): m for _, m in bag.get(topics.overlay, [])}
+    answers = []
+    for stamp in [_stamp(m.header) for _, m in bag.get(topics.camera_info, [])]:
+        message, time_ns = humans.get(stamp, (None, 0))
+        delay_s = (time_ns - stamp[0] * 10**9 - stamp[1]) * 1e-9 if message else float("nan")
+        picture = _picture(overlays[stamp]) if stamp in overlays else None
+        answers.append(Answers(stamp, message, delay_s, time_ns * 1e-9, frames[stamp], meshes.get(stamp, {}), picture))
+    models = {m.name: m for _, m in bag.get(topics.body_model, [])}
+    return Recording(answers, len(arrays), models, _stages_ms([m for _, m in bag.get(topics.diagnostics, [])]))
+
+
+def problems(recording: Recording, parts: Sequence[Part]) -> list[str]:
+    """Returns what is missing, a sentence each; empty if every image sent got everything."""
+    sent, found = sum(len(part.names) for part in parts), []
+    if len(recording.answers) != sent:
+        found.append(f"{sent} images were sent, CameraInfo of {len(recording.answers)} came")
+    if recording.marker_arrays != sent:
+        found.append(f"{sent} images were sent, {recording.marker_arrays} MarkerArrays came")
+    for number, answers in enumerate(recording.answers, start=1):
+        found += [f"image {number} of {len(recording.answers)}: {text}" for text in _missing(answers, recording)]
+    if not any(answers.humans.humans for answers in recording.answers if answers.humans):
+        found.append("nobody was found in any image")
+    return found
+
+
+def _missing(answers: Answers, recording: Recording) -> list[str]:
+    if answers.humans is None:
+        return ["no HumanArray"]
+    people, missing = len(answers.humans.humans), []
+    if answers.humans.body_model not in recording.body_models:
+        missing.append(f"no BodyModelInfo for {answers.humans.body_model!r}")
+    if answers.frames != people:
+        missing.append(f"{people} people, but {answers.frames} TF frames")
+    if sorted(answers.meshes) != sorted(human.track_id for human in answers.humans.humans):
+        missing.append(f"{people} people, but mesh markers of {len(answers.meshes)}")
+    if answers.overlay is None:
+        missing.append("no overlay")
+    return missing
+
+
+def draw_top_view(answers: Answers, recording: Recording) -> Picture:
+    """Draws the people of one image from above, from the messages alone."""
+    people = answers.humans
+    if people is None:
+        raise ValueError("nothing came for this image: there is nothing to draw")
+    body = received_body(recording.body_models[people.body_model])
+    ids = [int(human.track_id) for human in people.humans]
+    humans = received_humans(people, body, [marker_points(answers.meshes[identity]) for identity in ids])
+    return top_view(humans, received_camera(people), ids=ids, note=UNTRAINED_NOTE if people.untrained else "")
+
+
+def _meshes(arrays: list[Any]) -> dict[Stamp, dict[int, Any]]:
+    meshes: dict[Stamp, dict[int, Any]] = defaultdict(dict)
+    for marker in (marker for array in arrays for marker in array.markers):
+        if marker.ns == "mesh" and marker.action == Marker.ADD:
+            meshes[_stamp(marker.header)][int(marker.id)] = marker
+    return meshes
+
+
+def _stamp(header: Any) -> Stamp:
+    return int(header.stamp.sec), int(header.stamp.nanosec)
+
+
+def _picture(message: Any) -> Picture:
+    return np.asarray(message.data, np.uint8).reshape(message.height, message.width, 3)
+
+
+def _stages_ms(diagnostics: list[Any]) -> dict[str, float]:
+    """The means of the periods are means over their images: weighted by the number of those."""
+    sums: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
+    published = 0
+    for message in diagnostics:
+        for values in ({v.key: v.value for v in status.values} for status in message.status):
+            total = int(values.get("published", 0))
+            images, published = total - published, total
+            for key in stage_keys(values):
+                sums[key] += images * float(values[key])
+                weights[key] += images
+    return {key.removesuffix(STAGE_SUFFIX): sums[key] / weights[key] for key in sums if weights[key]}
+
+
+def write_pictures(out: Path, recording: Recording, parts: Sequence[Part]) -> list[Path]:
+    """Writes overlay and top view of every photograph, and the video's overlays as a video; returns the files."""
+    files: list[Path] = []
+    for name, answers in _named(recording, parts[0]):
+        for kind, picture in (("overlay", answers.overlay), ("top_view", draw_top_view(answers, recording))):
+            files.append(out / f"{name}_{kind}.png")
+            Image.fromarray(np.asarray(picture)).save(files[-1])
+    files.append(out / "video_overlay.mp4")
+    _write_video(files[-1], [a.overlay for a in recording.answers[len(parts[0].names) :] if a.overlay is not None])
+    return files
+
+
+def _named(recording: Recording, part: Part) -> list[tuple[str, Answers]]:
+    return list(zip(part.names, recording.answers))
+
+
+def _write_video(path: Path, pictures: Sequence[Picture]) -> None:
+    height, width = pictures[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), _OVERLAY_RATE_HZ, (width, height))
+    for picture in pictures:
+        writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    writer.release()
+
+
+def show(console: Console, recording: Recording, parts: Sequence[Part], files: Sequence[Path]) -> None:
+    """Prints what flowed, how fast, and where the files are."""
+    flow, begin = Table("", "images", "people", "rate [Hz]", *map(escape, ("median [ms]", "95 % [ms]"))), 0
+    for part in parts:
+        answers = recording.answers[begin : (begin := begin + len(part.names))]
+        flow.add_row(part.name, *_flow(answers))
+    console.print("From an image's stamp to its HumanArray in the recorder's process:", flow)
+    stages = Table("stage", escape("mean [ms]"))
+    for stage, value in recording.stages_ms.items():
+        stages.add_row(escape(stage), f"{value:.2f}")
+    console.print("Inside the node:", stages)
+    first = recording.answers[0].humans
+    console.print(f"Pictures and videos: {', '.join(file.name for file in files)}")
+    console.print(f"Bag: {files[0].parent / 'bag'} (MCAP; opens in Foxglove and with `ros2 bag play`)")
+    console.print("basketball.jpg is by Erik Drost (CC BY 2.0); its overlays and the video are adaptations.")
+    if first is not None and first.untrained:
+        console.print(
+            f"[bold yellow]The weights ({escape(first.weights)}) are untrained: the bodies are random, no use. "
+            "This shows that everything flows; for trained weights: --weights FILE.[/]"
+        )
+
+
+def _flow(answers: Sequence[Answers]) -> tuple[str, ...]:
+    arrivals = [a.arrival_s for a in answers]
+    delays_ms = [1e3 * a.delay_s for a in answers]
+    people = sum(len(a.humans.humans) for a in answers if a.humans is not None)
+    rate_hz = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
+    middle, high = np.percentile(delays_ms, (50, 95))
+    return str(len(answers)), str(people), f"{rate_hz:.1f}", f"{middle:.0f}", f"{high:.0f}"
