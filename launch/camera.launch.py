@@ -14,6 +14,7 @@ from typing import Any
 
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.conditions import IfCondition
+from launch.events.process import ProcessExited
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -102,8 +103,14 @@ def _camera(given: dict[str, str], namespace: str, image: str, info: str, common
             ("image_raw/compressed", f"{image}/compressed"),
             ("camera_info", info),
         ],
+        on_exit=_end_if_failed,
         **common,
     )
+
+
+def _end_if_failed(event: ProcessExited, _context: LaunchContext) -> list[Shutdown]:
+    """Ends everything if the camera could not do its work; the node stays when a source has simply come to its end."""
+    return [Shutdown(reason="our camera node has failed")] if event.returncode else []
 
 
 def _rviz(given: dict[str, str], namespace: str) -> Node:

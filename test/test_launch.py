@@ -151,7 +151,12 @@ def test_processes_that_start(processes, source, rviz):
     wanted |= {"multihmr_camera": "multihmr"} if source else {}
     wanted |= {"rviz2": "rviz2"} if rviz == "true" else {}
     assert {name: p.package for name, p in found.items()} == wanted
-    assert [name for name, p in found.items() if p.ends_all] == ["multihmr_node"]
+
+
+def test_which_end_ends_everything(processes):
+    found = processes(source="video.mp4", rviz="true")
+    ends = {name: (p.ends_all(0), p.ends_all(1)) for name, p in found.items()}
+    assert ends == {"multihmr_node": (True, True), "multihmr_camera": (False, True), "rviz2": (False, False)}
 
 
 def test_rviz_shows_our_configuration(processes):
@@ -226,7 +231,7 @@ def program(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n" + script)
         path.chmod(0o755)
-        return Process("some", name, ("a", "b"), dict(os.environ, OWN="mine"), ends_all)
+        return Process("some", name, ("a", "b"), dict(os.environ, OWN="mine"), lambda _: ends_all)
 
     return make
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ class Process:
         executable: Name of the program.
         arguments: Its arguments.
         environment: Its whole environment.
-        ends_all: Whether its end ends the others.
+        ends_all: Whether its end with an exit code ends the others.
     """
 
     package: str
     executable: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    ends_all: bool
+    ends_all: Callable[[int], bool]
 
 
 def load(path: Path) -> Any:
@@ -82,8 +82,12 @@ def _visit(actions: Iterable[Any], context: Any) -> list[Process]:
         elif action.condition is None or action.condition.evaluate(context):
             names = perform(context, action.package), perform(context, action.executable)
             line, environment = tuple(action.command_line(context)), dict(context.environment)
-            found.append(Process(*names, line, environment, action.on_exit is not None))
+            found.append(Process(*names, line, environment, _ends_all(action, context)))
     return found
+
+
+def _ends_all(node: Any, context: Any) -> Callable[[int], bool]:
+    return lambda code: bool(node.actions_on_exit(context, code))  # Shutdown is the only action that can be there
 
 
 def find_launch_file(name: str) -> Path:

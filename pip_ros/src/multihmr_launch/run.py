@@ -44,7 +44,7 @@ def run(processes: Sequence[Process], say: Callable[[str], None]) -> int:
             del running[name]
             well = well and code == 0
             say(f"{name}: process has finished cleanly" if code == 0 else f"{name}: process has died, exit code {code}")
-            if processes[int(name.rpartition("-")[2]) - 1].ends_all:
+            if processes[int(name.rpartition("-")[2]) - 1].ends_all(code):
                 break
     except KeyboardInterrupt:
         say("user interrupted: sending SIGINT to all processes")

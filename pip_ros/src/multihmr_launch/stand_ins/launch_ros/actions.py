@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from launch.actions import Action, Shutdown
+from launch.events.process import ProcessExited
 from launch.substitutions import Substitution, perform
 
 from launch import LaunchContext
@@ -29,7 +30,7 @@ class Node(Action):
         arguments: Sequence[Any] = (),
         output: str = "screen",
         emulate_tty: bool = False,
-        on_exit: Shutdown | None = None,
+        on_exit: Shutdown | Callable[[ProcessExited, LaunchContext], Sequence[Action] | None] | None = None,
         **action: Any,
     ) -> None:
         super().__init__(**action)
@@ -50,6 +51,12 @@ class Node(Action):
         for before, after in self.remappings:
             line += ["-r", f"{perform(context, before)}:={perform(context, after)}"]
         return line
+
+    def actions_on_exit(self, context: LaunchContext, returncode: int) -> list[Action]:
+        """Return what is to be done when the process has ended with an exit code."""
+        if self.on_exit is None or isinstance(self.on_exit, Shutdown):
+            return [self.on_exit] if self.on_exit else []
+        return list(self.on_exit(ProcessExited(returncode), context) or ())
 
     def _parameter_file(self, context: LaunchContext, source: Any) -> str:
         if not isinstance(source, Mapping):

@@ -1,0 +1,1 @@
+"""Stand-in for launch.events: what happens to processes."""
