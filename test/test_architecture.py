@@ -41,6 +41,10 @@ ALLOWED: dict[str, set[str]] = {
     "calibration": {"camera"},
     "sources": {"camera", "calibration"} | LEAVES,
     "mesh_io": set(),
+    "flags": {"settings"},
+    "hardware": set(),
+    "report": set(),
+    "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
 PROGRAMS = {"predict", "info", "benchmark", "cli"}
