@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -16,6 +17,7 @@ from ros2_multihmr.render import Rendering, render
 
 Picture = NDArray[np.uint8]
 
+_MOST_PIXELS = 4.2e6  # of a rendering; larger images get an enlarged one, which still has edges finer than a screen's
 _OPACITY = 0.88
 _OUTLINE = 0.55
 
@@ -49,7 +51,9 @@ def overlay(
     _check(image, humans, camera, ids, full_mesh)
     meshes, faces = (humans.vertices, humans.body.faces) if full_mesh else (humans.vertices_lod, humans.body.faces_lod)
     colors = np.array([color_of(identity) for identity in ids]).reshape(-1, 3)
-    picture = _blend(image, render(meshes, faces, camera, colors=colors))
+    coarse = math.ceil(math.sqrt(camera.width * camera.height / _MOST_PIXELS))
+    small = camera.resized(-(-camera.width // coarse), -(-camera.height // coarse)) if coarse > 1 else camera
+    picture = _blend(image, _enlarged(render(meshes, faces, small, colors=colors), camera))
     scale = text_scale(camera.width, camera.height)
     for box, identity, color in sorted(zip(humans.bbox, ids, colors, strict=True), key=lambda person: -person[1]):
         draw_label(picture, str(identity), ((box[0] + box[2]) / 2.0, box[1]), color, scale)
@@ -68,6 +72,14 @@ def _check(image: Picture, humans: Humans, camera: Camera, ids: list[int], full_
         raise ValueError(f"overlay: expected one id for each of {len(humans)} people, got {len(ids)}")
     if full_mesh and len(humans) and not humans.has_vertices:
         raise ValueError("overlay: the full meshes were not computed; call estimate with vertices=True")
+
+
+def _enlarged(rendering: Rendering, camera: Camera) -> Rendering:
+    if rendering.instance.shape == (camera.height, camera.width):
+        return rendering
+    size = (camera.width, camera.height)
+    rgb, depth, instance = (cv2.resize(field, size, interpolation=cv2.INTER_NEAREST) for field in rendering)
+    return Rendering(np.asarray(rgb, np.uint8), np.asarray(depth, np.float32), np.asarray(instance, np.int32))
 
 
 def _blend(image: Picture, rendering: Rendering) -> Picture:

@@ -90,6 +90,14 @@ def test_full_meshes_look_like_the_reduced_ones():
     assert (reduced != full).any()
 
 
+def test_people_in_a_huge_image_are_drawn_where_they_are():
+    camera = CAMERAS["distorted"].resized(4481, 3001)
+    humans, image = people(camera), grey(camera)
+    changed = (overlay(image, humans, camera) != image).any(axis=-1)
+    mask = render(humans.vertices_lod, humans.body.faces_lod, camera).instance >= 0
+    assert changed[mask].mean() > 0.99 and (changed & ~mask).sum() < 0.06 * mask.sum()
+
+
 def test_bad_input_is_refused():
     camera = CAMERAS["landscape"]
     humans = people(camera)
