@@ -9,6 +9,7 @@ import os
 import sys
 import sysconfig
 from configparser import ConfigParser
+from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,9 +41,16 @@ class BuildRosidl(Command):
 
     def run(self) -> None:
         """Builds, and adds what was made to the distribution's data files."""
-        sys.path.insert(0, str(ROOT / "pip_ros"))
-        from rosidl_build import build_interfaces  # here: its own imports are not there when pip asks what is required
+        sys.path.insert(0, str(ROOT / "pip_ros"))  # here: its imports are not there when pip asks what is required
+        from build_backend import messages_version
+        from rosidl_build import build_interfaces
 
+        at_hand = [found.version for found in metadata.distributions(name="ros-geometry-msgs")]
+        if at_hand and messages_version() not in at_hand:
+            raise SystemExit(
+                f"the messages would be built for ros-geometry-msgs {at_hand[0]}, but they will run with "
+                f"{messages_version()}: install with --no-build-isolation (make setup does)"
+            )
         built = build_interfaces(NAME, ROOT / "msg", ROOT / ROSIDL_DIR)
         self.distribution.data_files += [*built.data_files(), *ament_files(ROOT / ROSIDL_DIR.parent / "ament")]
 
