@@ -26,8 +26,7 @@ _TOLERANCE = 1e-12  # of normalised coordinates: 1e-9 px at a focal length of 10
 class Distortion:
     """One lens: `distort` as OpenCV defines it, and `undistort`, its inverse to machine precision.
 
-    OpenCV's own inverse stops after five fixed-point steps, which is a pixel off at the corners of a wide lens, and its
-    projection takes .7 s for the pixels of a 720p image.
+    OpenCV's own inverse stops after five fixed-point steps, which is pixels off at the corners of a wide lens.
     """
 
     def __init__(self, model: str, d: tuple[float, ...]) -> None:
