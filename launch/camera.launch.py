@@ -75,13 +75,13 @@ def _nodes(context: LaunchContext) -> list[Node]:
 
 def _node(given: dict[str, str], namespace: str, image: str, info: str, common: dict[str, Any]) -> Node:
     parameters = _parameters(
-        given, weights=_text, device=_text, image_transport=_text, autostart=_truth, use_sim_time=_truth
+        given, weights=_path, device=_text, image_transport=_text, autostart=_truth, use_sim_time=_truth
     )
     return Node(
         executable="multihmr_node",
         name="multihmr",
         namespace=namespace,
-        parameters=[given["params_file"], parameters],
+        parameters=[_file("params_file", given["params_file"]), parameters],
         remappings=[("image", image), ("camera_info", info)],
         on_exit=Shutdown(reason="the node has ended"),
         **common,
@@ -90,14 +90,14 @@ def _node(given: dict[str, str], namespace: str, image: str, info: str, common: 
 
 def _camera(given: dict[str, str], namespace: str, image: str, info: str, common: dict[str, Any]) -> Node:
     parameters = _parameters(
-        given, source=_text, calibration=_text, fov=_number, rate=_number, loop=_truth, image_transport=_text,
+        given, source=_path, calibration=_path, fov=_number, rate=_number, loop=_truth, image_transport=_text,
         use_sim_time=_truth,
     )  # fmt: skip
     return Node(
         executable="multihmr_camera",
         name="camera",
         namespace=f"{namespace.rstrip('/')}/camera",
-        parameters=[given["camera_params_file"], parameters],
+        parameters=[_file("camera_params_file", given["camera_params_file"]), parameters],
         remappings=[
             ("image_raw", image),
             ("image_raw/compressed", f"{image}/compressed"),
@@ -137,6 +137,17 @@ def _parameters(given: dict[str, str], **kinds: Callable[[str, str], Any]) -> di
 
 def _text(_name: str, text: str) -> str:
     return text
+
+
+def _path(_name: str, text: str) -> str:
+    return str(Path(text).expanduser()) if text.startswith("~") else text  # the shell leaves the ~ in name:=~/file
+
+
+def _file(name: str, text: str) -> str:
+    path = _path(name, text)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{name}:={text}: no such file")  # ros2 launch would go on without it
+    return path
 
 
 def _number(name: str, text: str) -> float:

@@ -136,6 +136,21 @@ def test_wrong_values_are_named(processes, wrong):
     assert name == "rviz" or name in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["params_file", "camera_params_file"])
+def test_missing_parameter_file_is_named(processes, name):
+    with pytest.raises(FileNotFoundError, match=f"{name}:=nowhere.yaml"):
+        processes(source="x.jpg", **{name: "nowhere.yaml"})
+
+
+def test_home_is_expanded(processes, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    found = processes(source="~/a.mp4", weights="~/w", calibration="~/c.yaml")
+    assert _given(found["multihmr_node"])["weights"] == "/home/me/w"
+    camera = _given(found["multihmr_camera"])
+    assert (camera["source"], camera["calibration"]) == ("/home/me/a.mp4", "/home/me/c.yaml")
+    assert _given(processes(source="rtsp://eye//1")["multihmr_camera"])["source"] == "rtsp://eye//1"
+
+
 def test_unknown_argument_is_named(processes):
     with pytest.raises(ValueError, match=r"cameras; this launch file has source, image"):
         processes(cameras="2")
