@@ -26,7 +26,8 @@ _TOLERANCE = 1e-12  # of normalised coordinates: 1e-9 px at a focal length of 10
 class Distortion:
     """One lens: `distort` as OpenCV defines it, and `undistort`, its inverse to machine precision.
 
-    OpenCV's own inverse stops after five fixed-point steps: in the corners .03 px off for a usual lens, 50 for a strong one.
+    OpenCV's own inverse stops after five fixed-point steps: in the corners .03 px off for a usual lens, 50 px for a
+    strong one.
     """
 
     def __init__(self, model: str, d: tuple[float, ...]) -> None:
