@@ -236,6 +236,10 @@ def test_the_users_environment_stays(processes, monkeypatch, own):
 # ---- the runner
 
 
+# Runs until SIGINT, which it survives only after it has said that it is ready.
+ENDLESS = "trap 'echo stopped > {0}/out; exit 0' INT; touch {0}/ready; echo ready:; while :; do sleep 0.05; done"
+
+
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """Makes programs of the package `some`, which the runner finds as those of an installed package."""
@@ -269,8 +273,8 @@ def test_runner_tells_failure(program):
 
 
 def test_end_of_the_main_process_ends_the_others(program, tmp_path):
-    endless = program("endless", f"trap 'echo stopped > {tmp_path}/out; exit 0' INT; while :; do sleep 0.05; done")
-    main = program("main", "sleep 0.5", ends_all=True)
+    endless = program("endless", ENDLESS.format(tmp_path))
+    main = program("main", f"until [ -e {tmp_path}/ready ]; do sleep 0.05; done", ends_all=True)
     assert run([endless, main], lambda _: None) == 0
     assert (tmp_path / "out").read_text() == "stopped\n"
 
@@ -283,7 +287,7 @@ def test_missing_program_starts_nothing(program, tmp_path):
 
 
 def test_command_runs_a_launch_file_and_ctrl_c_ends_it(program, tmp_path):
-    program("endless", f"trap 'echo stopped > {tmp_path}/out; exit 0' INT; while :; do sleep 0.05; done")
+    program("endless", ENDLESS.format(tmp_path))
     file = tmp_path / "one.launch.py"
     file.write_text(
         textwrap.dedent("""
@@ -309,7 +313,7 @@ def test_command_runs_a_launch_file_and_ctrl_c_ends_it(program, tmp_path):
     process = subprocess.Popen([*command, "two:=false"], stdout=subprocess.PIPE, text=True)
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
-    assert "endless-1: process started" in process.stdout.readline()
+    assert {process.stdout.readline().split(":")[0] for _ in range(2)} == {"endless-1", "ready"}
     process.send_signal(signal.SIGINT)
     rest = process.stdout.read()
     assert process.wait() == 0, rest
