@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
 import yaml
 from PIL import Image as Picture
 from rclpy.executors import SingleThreadedExecutor
@@ -153,7 +152,7 @@ def _start(*parameters):
 
 
 def test_process_ends_by_itself_after_the_last_picture(folder):
-    process = _start(f"source:={folder[0]}", "loop:=false", "wait_for_subscriber:=false", "rate_hz:=100.0")
+    process = _start(f"source:={folder[0]}", "loop:=false", "wait_for_subscribers:=0", "rate_hz:=100.0")
     errors = process.communicate(timeout=DEADLINE_S)[1]
     assert process.returncode == 0 and "sent 3 images" in errors
 
@@ -168,6 +167,6 @@ def test_process_waits_for_a_subscriber_and_ends_when_asked(folder):
 
 def test_process_refuses_a_calibration_of_another_size(folder, tmp_path):
     write_calibration(tmp_path / "c.yaml", Calibration.from_fov(640, 480, 60.0))
-    process = _start(f"source:={folder[0]}", f"calibration:={tmp_path / 'c.yaml'}", "wait_for_subscriber:=false")
+    process = _start(f"source:={folder[0]}", f"calibration:={tmp_path / 'c.yaml'}", "wait_for_subscribers:=0")
     errors = process.communicate(timeout=DEADLINE_S)[1]
     assert process.returncode == 1 and "640x480 images, this one is 40x30" in errors and "Traceback" not in errors

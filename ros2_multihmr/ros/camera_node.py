@@ -55,7 +55,12 @@ class CameraConfig:
     )
     rate_hz: float = setting(0.0, "Images per second [Hz]; 0: the source's own, 1 for pictures", low=0.0, high=1000.0)
     loop: bool = setting(True, "Start over after the last image; false: exit after it")
-    wait_for_subscriber: bool = setting(True, "Send the first image only when somebody listens to the images")
+    wait_for_subscribers: int = setting(
+        1,
+        "Send the first image only when so many listen to the images or their CameraInfo; 0: at once",
+        low=0,
+        high=100,
+    )
     frame_id: str = setting("camera_optical_frame", "Frame of the images: x right, y down, z forward")
     image_transport: str = setting(
         "raw",
@@ -100,7 +105,7 @@ class CameraNode(Node):
         self._images, self._infos = self._create_publishers()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._heard_since: Time | None = None
-        if self.config.wait_for_subscriber:
+        if self.config.wait_for_subscribers:
             self._timer = self.create_timer(_WAIT_PERIOD_S, self._wait, clock=self._steady)
         else:
             self._start()
@@ -115,9 +120,10 @@ class CameraNode(Node):
         )
 
     def _wait(self) -> None:
-        """Starts the flow of images once somebody listens, and knows this node as well as this node knows him."""
-        now = self._steady.now()
-        if self._heard_since is None and self._images.get_subscription_count():
+        """Starts the flow of images once all listen, and know this node as well as this node knows them."""
+        now, viewers = self._steady.now(), self._images.get_subscription_count()
+        listeners = max(viewers, self._infos.get_subscription_count())
+        if self._heard_since is None and viewers and listeners >= self.config.wait_for_subscribers:
             self._heard_since = now
         if self._heard_since is not None and (now - self._heard_since).nanoseconds >= _SETTLE_S * 1e9:
             self._timer.cancel()

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -128,10 +129,11 @@ def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Co
 def _send_parts(parts: list[Part], group: ProcessGroup, out: Path, stop: threading.Event, console: Console) -> None:
     monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
     executor.add_node(monitor)
+    while not monitor.connected and not stop.is_set() and not _failed(group):
+        executor.spin_once(timeout_sec=0.1)
     rate_hz, sent = _PHOTO_RATE_HZ, 0
     for part in parts:
-        parameters = {"source": part.source, "fov_deg": part.fov_deg, "rate_hz": rate_hz, "loop": False}
-        camera = group.start("camera", CAMERA_MODULE, ros_arguments(parameters))
+        camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(part, rate_hz)))
         deadline, sent = time.monotonic() + _CAMERA_S + len(part.names) / rate_hz, sent + len(part.names)
         with console.status("") as status:
             while camera.exit_code() is None or monitor.people.count < sent:
@@ -143,6 +145,12 @@ def _send_parts(parts: list[Part], group: ProcessGroup, out: Path, stop: threadi
                     raise DemoError(failure(group, out))
         rate_hz = min(_VIDEO_RATE_HZ, _BUSY_SHARE / max(1e-3 * monitor.people.latency_ms(), 1e-3))
     executor.spin_once(timeout_sec=1.0)  # what is still under way to the recorder
+
+
+def _camera_parameters(part: Part, rate_hz: float) -> dict[str, Any]:
+    listeners = 3  # node, recorder and monitor: none may miss the first image
+    parameters = {"source": part.source, "fov_deg": part.fov_deg, "rate_hz": rate_hz, "loop": False}
+    return parameters | {"wait_for_subscribers": listeners}
 
 
 def _failed(group: ProcessGroup) -> list[Process]:

@@ -67,6 +67,7 @@ class Monitor(Node):
         self._status: DiagnosticStatus | None = None
         self._status_name = humans.strip("/").rpartition("/")[0].rpartition("/")[2]
         self.create_subscription(CameraInfo, camera_info, lambda m: self._arrived(self.images, m), _BEST_EFFORT)
+        self._humans = humans
         self.create_subscription(HumanArray, humans, self._on_humans, 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
@@ -81,6 +82,11 @@ class Monitor(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         ours = [status for status in message.status if status.name.startswith(f"{self._status_name}:")]
         self._status = ours[-1] if ours else self._status
+
+    @property
+    def connected(self) -> bool:
+        """True once somebody publishes people."""
+        return self.count_publishers(self._humans) > 0
 
     def table(self) -> Table:
         """Returns what is known now as a table."""
