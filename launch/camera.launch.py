@@ -23,6 +23,7 @@ from ros2_multihmr.ros.environment import set_defaults
 
 _CONFIG = Path(__file__).resolve().parents[1] / "config"  # beside this folder in the sources and in share/multihmr
 _AS_IN_FILE = "; empty: as in the parameter file"
+_SHOWN = ("markers", "overlay", "vertices")
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -70,7 +71,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "emulate_tty": True,
     }
     cameras = [_camera(given, namespace, image, info, common)] if given["source"] else []
-    return [*cameras, _node(given, namespace, image, info, common), _rviz(given, namespace)]
+    return [*cameras, _node(given, namespace, image, info, common), _rviz(given, namespace, image)]
 
 
 def _node(given: dict[str, str], namespace: str, image: str, info: str, common: dict[str, Any]) -> Node:
@@ -113,10 +114,9 @@ def _end_if_failed(event: ProcessExited, _context: LaunchContext) -> list[Shutdo
     return [Shutdown(reason="our camera node has failed")] if event.returncode else []
 
 
-def _rviz(given: dict[str, str], namespace: str) -> Node:
-    """Returns RViz; the display's topics are those of a node without namespace."""
-    topics = ("humans", "body_model", "markers", "overlay", "vertices")
-    prefix = namespace.rstrip("/")
+def _rviz(given: dict[str, str], namespace: str, image: str) -> Node:
+    """Returns RViz; the topics in its configuration are the default ones, without namespace."""
+    shown = {f"/multihmr/{topic}": _resolve(f"multihmr/{topic}", namespace) for topic in _SHOWN}
     return Node(
         condition=IfCondition(LaunchConfiguration("rviz")),
         package="rviz2",
@@ -124,7 +124,7 @@ def _rviz(given: dict[str, str], namespace: str) -> Node:
         namespace=namespace,
         arguments=["-d", str(_CONFIG / "multihmr.rviz")],
         parameters=[_parameters(given, use_sim_time=_truth)],
-        remappings=[(f"/multihmr/{topic}", f"{prefix}/multihmr/{topic}") for topic in topics] if prefix else [],
+        remappings=[*shown.items(), ("/camera/image_raw", image)],
         output="screen",
     )
 

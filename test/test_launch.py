@@ -174,11 +174,15 @@ def test_which_end_ends_everything(processes):
     assert ends == {"multihmr_node": (True, True), "multihmr_camera": (False, True), "rviz2": (False, False)}
 
 
-def test_rviz_shows_our_configuration(processes):
-    rviz = processes(rviz="true", namespace="left")["rviz2"]
+def test_rviz_shows_our_configuration_and_our_topics(processes):
+    rviz = processes(rviz="true", namespace="left", image="/front/image")["rviz2"]
     assert rviz.arguments[:2] == ("-d", str(ROOT / "config" / "multihmr.rviz"))
-    assert Path(rviz.arguments[1]).is_file()
-    assert _remaps(rviz)["/multihmr/markers"] == "/left/multihmr/markers"
+    displays = yaml.safe_load(Path(rviz.arguments[1]).read_text())["Visualization Manager"]["Displays"]
+    topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    assert {topic: _remaps(rviz)[topic] for topic in topics} == {
+        "/camera/image_raw": "/front/image",
+        **{f"/multihmr/{name}": f"/left/multihmr/{name}" for name in ("markers", "overlay", "vertices")},
+    }
 
 
 TOPICS = [
