@@ -16,9 +16,13 @@ from torch import Tensor
 GOLDEN = Path(__file__).parent / "golden" / "network"
 GAINS = {
     "mlp_classif.2.weight": 3.0,
+    "encoder.mlp_det.2.weight": 3.0,
+    "mlp_pose.2.weight": 0.35,
+    "mlp_dist.2.weight": 0.3,
     "x_attention_head.decpose.weight": 0.35,
     "x_attention_head.deccam.weight": 0.2,
 }
+BIASES = {"mlp_classif.2.bias": -2.0, "encoder.mlp_det.2.bias": -2.0, "mlp_dist.2.bias": 4.0}
 OCTAVES = ((4, 1.0), (9, 0.7), (21, 0.5))
 GRAIN = 0.15
 
@@ -32,8 +36,19 @@ def layout(keys: str) -> dict[str, tuple[int, ...]]:
 def official_state(keys: str, fixed: str, seed: int) -> dict[str, Tensor]:
     """State dict of a random official network."""
     state = {name: draw(name, shape, seed) for name, shape in layout(keys).items()}
-    buffers = np.load(GOLDEN / fixed)
-    return {name: torch.from_numpy(buffers[name] if name in buffers.files else value) for name, value in state.items()}
+    buffers = dict(np.load(GOLDEN / fixed))
+    if "dec_pos_emb" in state:
+        buffers["dec_pos_emb"] = sine_table(*state["dec_pos_emb"].shape)
+    return {name: torch.from_numpy(buffers.get(name, value)) for name, value in state.items()}
+
+
+def sine_table(tokens: int, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Positions of the Anny networks' tokens: half of the channels for the column, then half for the row."""
+    grid, quarter = int(tokens**0.5), width // 4
+    angles = np.arange(grid)[:, None] * 10000.0 ** (-np.arange(quarter) / quarter)
+    half = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    column, row = (np.broadcast_to(part, (grid, grid, width // 2)) for part in (half[None], half[:, None]))
+    return np.concatenate([column, row], axis=2).reshape(tokens, width).astype(np.float32)
 
 
 def draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -49,7 +64,7 @@ def draw(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray[Any, np.dty
 
 def _moments(name: str, kind: str, shape: tuple[int, ...]) -> tuple[float, float]:
     if kind == "bias":
-        return (-2.0 if name == "mlp_classif.2.bias" else 0.0), 0.1
+        return BIASES.get(name, 0.0), 0.1
     if ".norm" in name and kind == "weight":
         return 1.0, 0.1
     spreads = {"pos_embed": 0.3, "cls_token": 0.5, "mask_token": 0.5, "pos_embedding": 0.5}

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.model.config import MultiHMRConfig
-from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
 
 class TorchBackend:
     """Runs a network in float32 without gradients."""
 
-    def __init__(self, model: MultiHMR, device: torch.device | str = "cpu") -> None:
+    def __init__(self, model: Network, device: torch.device | str = "cpu") -> None:
         """Moves the network to a device and keeps it.
 
         Raises:

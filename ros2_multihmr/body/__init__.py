@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ros2_multihmr.body.anny import load_anny
+from ros2_multihmr.body.anny_official import load_official_anny
 from ros2_multihmr.body.body_model import BodyInfo, BodyModel, BodyOutput
 from ros2_multihmr.body.smplx import GENDERS, find_model, load_smplx
 
@@ -19,8 +20,8 @@ def create_body(name: str, body_models_dir: str | Path = "") -> BodyModel:
     """Opens a body.
 
     Args:
-        name: "anny"; "smplx" (neutral), "smplx_male", "smplx_female"; with a number for other than 10 shape
-            components, for example "smplx_11" or "smplx_male_11".
+        name: "anny"; "anny_official", as the official checkpoints know it; "smplx" (neutral), "smplx_male",
+            "smplx_female"; with a number for other than 10 shape components: "smplx_11", "smplx_male_11".
         body_models_dir: Folder of the user's own body models; empty: `DEFAULT_BODY_MODELS`.
 
     Raises:
@@ -29,9 +30,13 @@ def create_body(name: str, body_models_dir: str | Path = "") -> BodyModel:
     """
     if name == "anny":
         return load_anny()
+    if name == "anny_official":
+        return load_official_anny()
     smplx = _SMPLX.fullmatch(name)
     if smplx:
         gender = smplx["gender"] or "neutral"
         folder = Path(body_models_dir or DEFAULT_BODY_MODELS).expanduser()
         return load_smplx(find_model(folder, gender), gender, int(smplx["betas"] or 10))
-    raise ValueError(f"No body is called {name!r}: known are anny, smplx, smplx_male, smplx_female and smplx_11")
+    raise ValueError(
+        f"No body is called {name!r}: known are anny, smplx, smplx_male, smplx_female, smplx_11 and anny_official"
+    )

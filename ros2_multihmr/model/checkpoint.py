@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ros2_multihmr.model.config import MultiHMRConfig
-from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.model.network import Network, build_network
 from ros2_multihmr.model.official import official_config, rename_official
+from ros2_multihmr.model.official_anny import is_official_anny, official_anny_config, rename_official_anny
 from ros2_multihmr.model.official_file import OFFICIAL_SUFFIXES, read_official_file
 from ros2_multihmr.model.weights_error import WeightsError
 
@@ -24,7 +25,7 @@ OVERRIDABLE = ("max_humans", "nms_kernel")
 SHOWN = 4
 
 
-def save_weights(model: MultiHMR, path: str | Path) -> None:
+def save_weights(model: Network, path: str | Path) -> None:
     """Writes a network in our own format: safetensors, with the configuration as JSON in the metadata.
 
     Args:
@@ -41,8 +42,8 @@ def save_weights(model: MultiHMR, path: str | Path) -> None:
     save_file(state, str(path), metadata={CONFIG_KEY: config})
 
 
-def load_weights(path: str | Path, **overrides: int) -> MultiHMR:
-    """Reads a network from our own format (.safetensors) or an official SMPL-X checkpoint (.pt).
+def load_weights(path: str | Path, **overrides: int) -> Network:
+    """Reads a network from our own format (.safetensors) or an official checkpoint (.pt).
 
     Args:
         path: The file.
@@ -72,7 +73,7 @@ def with_overrides(config: MultiHMRConfig, overrides: Mapping[str, int]) -> Mult
     return dataclasses.replace(config, **overrides)  # type: ignore[arg-type]
 
 
-def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -> MultiHMR:
+def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -> Network:
     """Builds a network around a state dict, without a second copy of the weights.
 
     Args:
@@ -84,7 +85,7 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -
         WeightsError: Missing, additional or misshapen tensors, or numbers that are not finite.
     """
     with torch.device("meta"):
-        model = MultiHMR(config)
+        model = build_network(config)
     _check_tensors(model.state_dict(), state, source)
     floats = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
     if bad := [name for name, tensor in floats.items() if not tensor.isfinite().all()]:
@@ -129,12 +130,15 @@ def _parse_config(text: str | None, path: Path) -> MultiHMRConfig:
 def _read_official(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
     state, args = read_official_file(path)
     try:
+        if is_official_anny(state):
+            config = official_anny_config(state, args, path.name)
+            return rename_official_anny(state, config), config
         config = official_config(state, args, path.name)
         return rename_official(state, config.grid), config
     except KeyError as error:
         raise WeightsError(f"{path}: damaged: {error} is missing. Get the file again.") from error
     except (ValueError, IndexError) as error:
-        raise WeightsError(f"{path}: not a released SMPL-X checkpoint: {error}.") from error
+        raise WeightsError(f"{path}: not a released checkpoint: {error}.") from error
 
 
 def _check_tensors(expected: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:

@@ -19,8 +19,8 @@ class MultiHMRConfig:
     """Sizes and kind of one network.
 
     Attributes:
-        kind: "multihmr" for our own networks (true camera rays, z = f / exp(eta)); "official_smplx" for the released
-            SMPL-X family, quirks included.
+        kind: "multihmr" for our own networks (true camera rays, z = f / exp(eta)); "official_smplx" and
+            "official_anny" for the two released families, quirks included.
         weights: Name of the weights, shown in messages and logs.
         body: Name of the body whose parameters come out, see `body.create_body`.
         untrained: True if the weights were drawn at random and never trained.
@@ -36,6 +36,7 @@ class MultiHMRConfig:
         hph_depth: Layers of the Human Perception Head.
         hph_heads: Its attention heads, each 32 wide.
         hph_width: Width of its tokens.
+        hph_mlp_ratio: Width of its MLPs' hidden layers, in widths of the tokens.
         max_humans: Slots M; more people than that in one image: the best scores stay.
         nms_kernel: Side of the window in which only the best score survives [tokens]; 1 turns suppression off.
         shape_activation: "none" for unbounded shape parameters, "sigmoid" for those in [0, 1].
@@ -58,6 +59,7 @@ class MultiHMRConfig:
     hph_depth: int = 2
     hph_heads: int = 8
     hph_width: int = 1024
+    hph_mlp_ratio: int = 1
     max_humans: int = 20
     nms_kernel: int = 3
     shape_activation: str = "none"
@@ -128,7 +130,7 @@ class MultiHMRConfig:
 
 _POSITIVE = (
     *("image_size", "width", "depth", "heads", "num_rotations", "num_bands", "max_resolution"),
-    *("hph_depth", "hph_heads", "hph_width", "max_humans", "nms_kernel"),
+    *("hph_depth", "hph_heads", "hph_width", "hph_mlp_ratio", "max_humans", "nms_kernel"),
 )
 _TYPES = {"str": str, "bool": bool, "int": int, "float": float}
 

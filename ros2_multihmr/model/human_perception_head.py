@@ -54,7 +54,7 @@ class HumanPerceptionHead(nn.Module):
         # The initial expression is not part of the token.
         self.to_token = nn.Linear(features + sizes["pose"] + sizes["shape"] + sizes["camera"], width)
         self.token_position = nn.Parameter(torch.zeros(width))
-        self.layers = nn.ModuleList([Layer(width, features, config.hph_heads) for _ in range(config.hph_depth)])
+        self.layers = decoder_layers(config, features)
         self.to_pose = nn.Linear(width, sizes["pose"])
         self.to_shape = nn.Linear(width, sizes["shape"])
         self.to_camera = nn.Linear(width, sizes["camera"])
@@ -98,21 +98,32 @@ class HumanPerceptionHead(nn.Module):
             mask: (B, M) True for slots with a person.
         """
         people = self.to_token(tokens) + self.token_position
-        # Everyone sees the people of the image; an empty slot sees itself, too, which keeps its numbers finite.
-        visible = mask[:, None, :] | torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-        for layer in self.layers:
-            people = layer(people, context, visible)
-        return people
+        return decode(self.layers, people, context, mask)
+
+
+def decoder_layers(config: MultiHMRConfig, context: int) -> nn.ModuleList:
+    """Makes the layers of a head whose people look at tokens of width `context`."""
+    width, heads, hidden = config.hph_width, config.hph_heads, config.hph_width * config.hph_mlp_ratio
+    return nn.ModuleList([Layer(width, context, heads, hidden) for _ in range(config.hph_depth)])
+
+
+def decode(layers: nn.ModuleList, people: Tensor, context: Tensor, mask: Tensor) -> Tensor:
+    """Runs (B, M, width) people through the layers; `context` is (B, N, D), `mask` (B, M) is True for people."""
+    # Everyone sees the people of the image; an empty slot sees itself, too, which keeps its numbers finite.
+    visible = mask[:, None, :] | torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
+    for layer in layers:
+        people = layer(people, context, visible)
+    return people
 
 
 class Layer(nn.Module):
     """Self-attention of the people, cross-attention to the image, MLP; each normalised before and added."""
 
-    def __init__(self, width: int, context: int, heads: int) -> None:
+    def __init__(self, width: int, context: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.self_attention = SelfAttention(width, heads)
         self.cross_attention = CrossAttention(width, context, heads)
-        self.mlp = HeadMlp(width)
+        self.mlp = HeadMlp(width, hidden)
 
     def forward(self, people: Tensor, context: Tensor, visible: Tensor) -> Tensor:
         """Maps (B, M, width) to (B, M, width); `visible` is (B, M, M)."""
@@ -157,11 +168,11 @@ class CrossAttention(nn.Module):
 class HeadMlp(nn.Module):
     """Normalisation and two layers with the exact GELU between them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, width)
-        self.fc2 = nn.Linear(width, width)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, people: Tensor) -> Tensor:
         """Maps (B, M, width) to (B, M, width)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ros2_multihmr.model.camera_embedding import embed_camera
@@ -13,8 +12,11 @@ from ros2_multihmr.model.human_perception_head import HumanPerceptionHead
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.read_outs import (
     MAX_DEPTH,
+    TokenReadOut,
     depth_from_nearness,
     depth_from_scaled_log,
+    filled,
+    filled_rotations,
     location,
     rotation_from_6d,
 )
@@ -62,16 +64,15 @@ class MultiHMR(nn.Module):
         cells = torch.stack([slots.tokens // config.grid, slots.tokens % config.grid], dim=-1)
         at_slots = tokens.gather(1, slots.tokens[..., None].expand(-1, -1, config.width))
         rotmats = rotation_from_6d(people.pose.unflatten(-1, (config.num_rotations, 6)))
-        identity = torch.eye(3, dtype=rotmats.dtype, device=rotmats.device)
         return RawOutputs(
             mask=mask,
-            scores=_filled(slots.scores, mask),
-            cells=_filled(cells, mask),
-            loc_px=_filled(location(cells, self.to_offset(at_slots)), mask),
-            depth=_filled(self.depth(people.camera[..., 0], k), mask),
-            rotmats=torch.where(mask[..., None, None, None], rotmats, identity),
-            shape=_filled(_activate(people.shape, config.shape_activation), mask),
-            expression=_filled(_activate(people.expression, config.expression_activation), mask),
+            scores=filled(slots.scores, mask),
+            cells=filled(cells, mask),
+            loc_px=filled(location(cells, self.to_offset(at_slots)), mask),
+            depth=filled(self.depth(people.camera[..., 0], k), mask),
+            rotmats=filled_rotations(rotmats, mask),
+            shape=filled(_activate(people.shape, config.shape_activation), mask),
+            expression=filled(_activate(people.expression, config.expression_activation), mask),
             found=slots.found,
             scores_map=scores_map,
         )
@@ -84,27 +85,5 @@ class MultiHMR(nn.Module):
         return depth.clamp(0.0, MAX_DEPTH) if self.config.quirks.depth_clamp else depth
 
 
-class TokenReadOut(nn.Module):
-    """Two layers on each token's features, with a ReLU between them."""
-
-    def __init__(self, width: int, outputs: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, width)
-        self.fc2 = nn.Linear(width, outputs)
-
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Maps (..., C) to (..., C), what the second layer reads."""
-        return F.relu(self.fc1(tokens))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Maps (..., C) to (..., outputs)."""
-        return self.fc2(self.hidden(tokens))
-
-
 def _activate(numbers: Tensor, activation: str) -> Tensor:
     return torch.sigmoid(numbers) if activation == "sigmoid" else numbers
-
-
-def _filled(values: Tensor, mask: Tensor) -> Tensor:
-    shaped = mask[(...,) + (None,) * (values.dim() - mask.dim())]
-    return torch.where(shaped, values, torch.zeros_like(values))

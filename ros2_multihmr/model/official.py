@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +15,23 @@ HEAD = "x_attention_head."
 LAYER = rf"{re.escape(HEAD)}transformer\.transformer\.layers\.(\d+)"
 BACKBONES = {384: (12, 6), 768: (12, 12), 1024: (24, 16)}
 ROTATIONS = 53
+
+
+def layer_renames(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
+    """Rules for the head's layers, which both official families spell alike: patterns and their replacements."""
+    return (
+        (rf"{theirs}\.0\.norm\.", rf"{ours}.self_attention.norm."),
+        (rf"{theirs}\.0\.fn\.to_qkv\.", rf"{ours}.self_attention.to_qkv."),
+        (rf"{theirs}\.0\.fn\.to_out\.0\.", rf"{ours}.self_attention.to_out."),
+        (rf"{theirs}\.1\.norm\.", rf"{ours}.cross_attention.norm."),
+        (rf"{theirs}\.1\.fn\.to_q\.", rf"{ours}.cross_attention.to_q."),
+        (rf"{theirs}\.1\.fn\.to_kv\.", rf"{ours}.cross_attention.to_kv."),
+        (rf"{theirs}\.1\.fn\.to_out\.0\.", rf"{ours}.cross_attention.to_out."),
+        (rf"{theirs}\.2\.norm\.", rf"{ours}.mlp.norm."),
+        (rf"{theirs}\.2\.fn\.net\.0\.", rf"{ours}.mlp.fc1."),
+        (rf"{theirs}\.2\.fn\.net\.3\.", rf"{ours}.mlp.fc2."),
+    )
+
 
 # Official name -> ours, each as a pattern and its replacement.
 RENAMES = (
@@ -37,19 +54,11 @@ RENAMES = (
     (rf"{HEAD}decshape\.", "head.to_shape."),
     (rf"{HEAD}deccam\.", "head.to_camera."),
     (rf"{HEAD}decexpression\.", "head.to_expression."),
-    (rf"{LAYER}\.0\.norm\.", r"head.layers.\1.self_attention.norm."),
-    (rf"{LAYER}\.0\.fn\.to_qkv\.", r"head.layers.\1.self_attention.to_qkv."),
-    (rf"{LAYER}\.0\.fn\.to_out\.0\.", r"head.layers.\1.self_attention.to_out."),
-    (rf"{LAYER}\.1\.norm\.", r"head.layers.\1.cross_attention.norm."),
-    (rf"{LAYER}\.1\.fn\.to_q\.", r"head.layers.\1.cross_attention.to_q."),
-    (rf"{LAYER}\.1\.fn\.to_kv\.", r"head.layers.\1.cross_attention.to_kv."),
-    (rf"{LAYER}\.1\.fn\.to_out\.0\.", r"head.layers.\1.cross_attention.to_out."),
-    (rf"{LAYER}\.2\.norm\.", r"head.layers.\1.mlp.norm."),
-    (rf"{LAYER}\.2\.fn\.net\.0\.", r"head.layers.\1.mlp.fc1."),
-    (rf"{LAYER}\.2\.fn\.net\.3\.", r"head.layers.\1.mlp.fc2."),
+    *layer_renames(LAYER, r"head.layers.\1"),
 )
 # Stored, but used by nobody: the token of masked training, and the mean shape of a body with a child component.
 UNUSED = ("backbone.encoder.mask_token", f"{HEAD}init_betas_kid")
+ARGUMENTS = {"person_center": "head", "nearness": True}
 BODY = "smpl_layer."
 # The body module's own pose received gradients in the public training script and was meant to stay zero.
 BODY_LEFTOVERS = ("global_orient", "leye_pose", "reye_pose")
@@ -58,11 +67,6 @@ BODY_LEFTOVERS = ("global_orient", "leye_pose", "reye_pose")
 def is_official_smplx(state: Mapping[str, Tensor]) -> bool:
     """True if the names are those of the official SMPL-X family."""
     return any(name.startswith("backbone.encoder.") for name in state) and any(name.startswith(HEAD) for name in state)
-
-
-def is_official_anny(state: Mapping[str, Tensor]) -> bool:
-    """True if the names are those of the official Anny family."""
-    return any(name.startswith("encoder.") for name in state) and any(name.startswith("decoder.") for name in state)
 
 
 def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weights: str) -> MultiHMRConfig:
@@ -77,12 +81,13 @@ def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weight
         KeyError: A tensor that every official SMPL-X file has is missing.
         ValueError: Arguments that no released network has, or that contradict the shapes.
     """
-    _check_arguments(args)
+    check_arguments(args, ARGUMENTS)
     width = state["mlp_classif.0.weight"].shape[0]
     if width not in BACKBONES:
         raise ValueError(f"expected a backbone of width {', '.join(map(str, BACKBONES))}, got {width}")
     depth, heads = BACKBONES[width]
     tables = state[f"{HEAD}cross_queries_x"].shape
+    check_size(args, PATCH * tables[0])
     layers = {match[1] for name in state if (match := re.match(LAYER, name))}
     return MultiHMRConfig(
         kind="official_smplx",
@@ -119,7 +124,7 @@ def rename_official(state: Mapping[str, Tensor], grid: int) -> dict[str, Tensor]
         if name.startswith(BODY):
             _check_body_leftover(name, tensor)
         elif name not in UNUSED:
-            renamed[rename(name)] = tensor
+            renamed[apply_renames(RENAMES, name)] = tensor
     if (table := renamed.get("backbone.pos_embed")) is not None:
         renamed["backbone.pos_embed"] = resample_positions(table.float(), grid)
     if (position := renamed.get("head.token_position")) is not None:
@@ -127,20 +132,28 @@ def rename_official(state: Mapping[str, Tensor], grid: int) -> dict[str, Tensor]
     return renamed
 
 
-def rename(name: str) -> str:
+def apply_renames(rules: Sequence[tuple[str, str]], name: str) -> str:
     """Returns our name for an official one, or the name itself where there is no rule."""
-    for pattern, replacement in RENAMES:
+    for pattern, replacement in rules:
         ours, count = re.subn(f"^{pattern}", replacement, name)
         if count:
             return ours
     return name
 
 
-def _check_arguments(args: Mapping[str, Any]) -> None:
-    expected = {"person_center": "head", "nearness": True}
+def check_arguments(args: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raises ValueError if a training argument is there and differs from the released networks'."""
     for name, value in expected.items():
         if name in args and args[name] != value:
             raise ValueError(f"argument {name}: expected {value!r} as in the released networks, got {args[name]!r}")
+
+
+def check_size(args: Mapping[str, Any], image_size: int) -> None:
+    """Raises ValueError if the training arguments name another image size than the tensors."""
+    named = args.get("img_size", image_size)  # a number, or one per side
+    sizes = tuple(named) if isinstance(named, Sequence) else (named,)
+    if any(size != image_size for size in sizes):
+        raise ValueError(f"argument img_size: expected {image_size} as the tensors' shapes say, got {named!r}")
 
 
 def _check_body_leftover(name: str, tensor: Tensor) -> None:

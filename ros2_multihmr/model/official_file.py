@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ros2_multihmr.model.official import is_official_anny, is_official_smplx
+from ros2_multihmr.model.official import is_official_smplx
+from ros2_multihmr.model.official_anny import is_official_anny
 from ros2_multihmr.model.weights_error import WeightsError
 
 OFFICIAL_SUFFIXES = (".pt", ".pth")
@@ -30,7 +31,7 @@ ALLOWED: list[Any] = [
 
 
 def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads an official SMPL-X checkpoint.
+    """Reads an official checkpoint, of the SMPL-X or the Anny family.
 
     Args:
         path: A file written by `torch.save`.
@@ -46,9 +47,7 @@ def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use an official checkpoint.")
     state = next((content[key] for key in STATE_KEYS if key in content), content)
     tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
-    if is_official_anny(tensors):
-        raise WeightsError(f"{path}: the official Anny checkpoint. Use one of the SMPL-X ones.")
-    if not is_official_smplx(tensors):
+    if not is_official_smplx(tensors) and not is_official_anny(tensors):
         raise WeightsError(f"{path}: neither of the official families' names inside. Use an official checkpoint.")
     args = content.get("args", {})
     return tensors, vars(args) if isinstance(args, argparse.Namespace) else dict(args)

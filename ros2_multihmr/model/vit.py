@@ -107,12 +107,16 @@ class VisionTransformer(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Computes the features of (B, 3, S, S) normalised images: (B, N, C), row by row, normalised, without CLS."""
+        return self.norm(self.run_blocks(pixels)[:, 1:])
+
+    def run_blocks(self, pixels: Tensor) -> Tensor:
+        """Computes (B, 1 + N, C), CLS first, not yet normalised, of (B, 3, S, S) images."""
         patches = self.patch_embed(pixels)
         cls = self.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat([cls, patches], dim=1) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
-        return self.norm(tokens[:, 1:])
+        return tokens
 
 
 def resample_positions(table: Tensor, grid: int) -> Tensor:
