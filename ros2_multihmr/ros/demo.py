@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import threading
 import time
@@ -23,7 +22,7 @@ from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator import EstimatorConfig
 from ros2_multihmr.ros.demo_report import Part, problems, read_recording, show, write_pictures
 from ros2_multihmr.ros.monitor import Monitor
-from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, ros_arguments
+from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.recorder import READY
 from ros2_multihmr.ros.run import (
     CAMERA_MODULE,
@@ -37,7 +36,6 @@ from ros2_multihmr.ros.run import (
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import open_source, read_image
 
-_DOMAINS = range(1, 100)
 _PHOTOGRAPH = "samples/basketball.jpg"
 _FOV_DEG = 60.0  # the photographs' cameras are unknown
 _PHOTO_RATE_HZ, _VIDEO_RATE_HZ = 1.0, 10.0
@@ -110,8 +108,7 @@ def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Co
     bag = out / "bag"
     if (bag / "metadata.yaml").is_file() or not any(bag.glob("*")):
         shutil.rmtree(bag, ignore_errors=True)
-    own = {"ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS)), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    os.environ.update(local_environment(os.environ) | own)
+    os.environ.update(local_environment(os.environ) | random_domain())
     with stop_signals() as stop, ProcessGroup(Logs(out).write, os.environ) as group:
         with console.status("starting node and recorder"):
             # Every image gets markers, whatever its stamp.

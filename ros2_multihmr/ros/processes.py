@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from ros2_multihmr.ros.environment import set_defaults
 
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _KEPT_LINES = 30
+_DOMAINS = range(1, 102)  # higher ones may collide with ephemeral ports
 
 
 def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -25,6 +27,11 @@ def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
     set_defaults(result)
     result.setdefault(DISCOVERY_VARIABLE, "LOCALHOST")
     return result
+
+
+def random_domain() -> dict[str, str]:
+    """Returns an environment that keeps a graph on this machine, and apart from others there."""
+    return {"ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS)), DISCOVERY_VARIABLE: "LOCALHOST"}
 
 
 def ros_arguments(parameters: Mapping[str, Any], remaps: Mapping[str, str] | None = None) -> list[str]:

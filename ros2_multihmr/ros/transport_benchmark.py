@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -26,13 +25,12 @@ from ros2_multihmr.hardware import hardware
 from ros2_multihmr.report import markdown_table
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
-from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, ProcessGroup, local_environment
+from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, ProcessGroup, local_environment, random_domain
 from ros2_multihmr.settings import checked, setting
 
 _MODULE = "ros2_multihmr.ros.transport_benchmark"
 _TOPIC = "transport_benchmark"
 _CONNECT_S, _SETTLE_S, _SILENCE_S = 30.0, 1.0, 3.0
-_DOMAINS = range(1, 100)
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def measure(setup: str, environment: dict[str, str], options: Options) -> Arriva
     Raises:
         RuntimeError: One of them failed; carries its last lines.
     """
-    environment = environment | {"ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS))}
+    environment = environment | random_domain()
     sizes = [str(value) for value in (options.width, options.height, options.rate_hz, options.count)]
     with ProcessGroup(lambda name, line: None, environment) as group:
         receiver = group.start("receiver", _MODULE, ["receive", *sizes])
