@@ -3,13 +3,14 @@
 #
 #   make setup ROS_DISTRO=kilted   ROS 2 Kilted instead of Jazzy (PyPI has both, for x86_64 Linux)
 #   make setup CUDA=1              torch and onnxruntime for NVIDIA GPUs
+#   make setup WITH=smplx,anny     optional extras of pyproject.toml (the tests that need them are skipped without)
 #   make setup PYTHON=python3.12   another interpreter (3.10 to 3.13)
 #
 # Each kind gets its own environment: .venv, .venv-kilted, .venv-cuda, .venv-ros (beside a sourced ROS).
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo check colcon clean clean-all
+.PHONY: force help setup test demo check colcon clean clean-all
 
 PYTHON ?= python3
 CUDA ?= 0
@@ -22,7 +23,7 @@ GPU := $(filter-out 0,$(CUDA))
 VENV ?= .venv$(if $(SOURCED),-ros)$(addprefix -,$(if $(SOURCED),,$(filter-out jazzy,$(ROS_DISTRO))))$(if $(GPU),-cuda)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet)
-EXTRAS := record,dev$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
+EXTRAS := record,dev$(addprefix $(comma),$(WITH))$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
 
 CONSTRAINTS := -c $(VENV)/constraints.txt $(if $(SOURCED),,-c constraints-$(ROS_DISTRO).txt)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -67,10 +68,14 @@ endif
 # 2. The package, editable: the Python files are the working tree's own. What is generated or copied (messages, launch
 #    files, stand-ins) is installed again when it changes.
 COPIED := setup.py setup.cfg pyproject.toml package.xml $(shell find msg launch config pip_ros -type f -not -path '*/__pycache__/*' -not -path '*/build/*' -not -path '*.egg-info/*' 2> /dev/null)
-$(VENV)/.package: $(VENV)/.environment $(COPIED)
+$(VENV)/.package: $(VENV)/.environment $(VENV)/.extras $(COPIED)
 	rm -rf build/lib* build/bdist* pip_ros/build
 	$(PIP) install --no-build-isolation $(CONSTRAINTS) --editable '.[$(EXTRAS)]' $(if $(SOURCED),,./pip_ros)
 	@touch $@
+
+# Written only when it changes.
+$(VENV)/.extras: $(VENV)/.environment force
+	@echo '$(EXTRAS)' | cmp -s - $@ || echo '$(EXTRAS)' > $@
 
 test: setup
 	$(BIN)/python -m pytest $(ARGS)

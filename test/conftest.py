@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
+
+import pytest
 
 import pytest
 
@@ -30,3 +33,16 @@ def graph():
     yield make
     for one in graphs:
         one.stop()
+
+
+@pytest.fixture
+def share() -> Path:
+    """The folder above launch/ and config/ of the imported package: the tree, or where colcon installed it."""
+    import ros2_multihmr
+
+    tree = Path(__file__).resolve().parents[1]
+    if Path(ros2_multihmr.__file__).resolve().parents[1] == tree:
+        return tree
+    from ament_index_python import get_package_share_directory
+
+    return Path(get_package_share_directory("multihmr"))

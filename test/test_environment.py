@@ -3,13 +3,10 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from ros2_multihmr.ros.environment import PROFILE, PROFILE_VARIABLES, set_defaults, share_file
-
-PROFILE_FILE = str(Path(__file__).resolve().parents[1] / "config" / PROFILE)
 
 
 @pytest.fixture(autouse=True)
@@ -17,10 +14,11 @@ def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_an_empty_environment_gets_profile_and_waiting_policy():
+def test_an_empty_environment_gets_profile_and_waiting_policy(share):
     environ = {}
     set_defaults(environ)
-    assert environ == {"OMP_WAIT_POLICY": "passive", **dict.fromkeys(PROFILE_VARIABLES, PROFILE_FILE)}
+    profile = str(share / "config" / PROFILE)
+    assert environ == {"OMP_WAIT_POLICY": "passive", **dict.fromkeys(PROFILE_VARIABLES, profile)}
 
 
 @pytest.mark.parametrize("name", [*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"])

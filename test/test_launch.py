@@ -215,12 +215,12 @@ def test_log_level_reaches_the_nodes(processes):
 # ---- environment
 
 
-def test_environment_is_set_for_all(processes, monkeypatch):
+def test_environment_is_set_for_all(processes, monkeypatch, share):
     for name in (*PROFILE_VARIABLES, "OMP_WAIT_POLICY", "FASTDDS_BUILTIN_TRANSPORTS"):
         monkeypatch.delenv(name, raising=False)
     for process in processes(source="x.jpg", rviz="true").values():
         profiles = {process.environment[name] for name in PROFILE_VARIABLES}
-        assert profiles == {str(ROOT / "config" / "fastdds_large_images.xml")}
+        assert profiles == {str(share / "config" / "fastdds_large_images.xml")}
         assert process.environment["OMP_WAIT_POLICY"] == "passive"
         assert process.environment["PATH"] == os.environ["PATH"]
     assert not set(PROFILE_VARIABLES) & set(os.environ)
