@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 from pathlib import Path
 
 import pytest
 
-import pytest
 
-# Domains above 101 may collide with ephemeral ports. Workers of pytest-xdist import this file in processes of their own.
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+def _free_domain() -> int:
+    """Returns a domain in which nobody is, that is, whose first participant's port is free (RTPS 9.6.1.1)."""
+    domains = random.SystemRandom().sample(range(1, 102), 101)  # above 101, ports are given to anyone by the kernel
+    for domain in domains:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain + 10))
+            except OSError:
+                continue
+            return domain
+    raise RuntimeError("all ROS domains of this machine are in use")
+
+
+# Workers of pytest-xdist import this file in processes of their own.
+os.environ["ROS_DOMAIN_ID"] = str(_free_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 # Tests decide themselves about big images' settings, and about where ROS looks for its log folder.
