@@ -1,6 +1,6 @@
-"""Checks what `colcon build` installed: importable from there, messages that serialise, data, launch files, executables.
+"""Checks what colcon installed: imports, messages that serialise, data, launch files and executables.
 
-    python check_install_space.py INSTALL_PREFIX
+Use: python check_install_space.py INSTALL_PREFIX
 """
 
 from __future__ import annotations
