@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
@@ -31,7 +32,9 @@ CAMERA_MODULE = "ros2_multihmr.ros.camera_node"
 RECORDER_MODULE = "ros2_multihmr.ros.recorder"
 NODE_REMAPS = {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"}
 _TABLE_PERIOD_S = 0.5
+_POLL_S = 0.1
 _READY_S = 60.0
+_LAST_IMAGE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -103,8 +106,8 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
         if not wait_for_line(recorder, READY, _READY_S, stop):
             return _failure(live, recorder)
-    camera = group.start("camera", CAMERA_MODULE, ros_arguments(changed(options, CameraConfig)))
-    _watch(live, lambda: stop.is_set() or bool(group.ended()))
+    camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(options)))
+    _watch(live, group, camera, stop)
     if stop.is_set():
         live.console.print("stopping")
         return 0
@@ -113,6 +116,14 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
         live.console.print("the source has ended")
         return 0
     return _failure(live, ended)
+
+
+def _camera_parameters(options: Options) -> dict[str, Any]:
+    parameters = changed(options, CameraConfig)
+    if options.wait_for_subscribers:
+        listeners = 3 if options.record else 2  # node, table and recorder: none should miss the first image
+        parameters["wait_for_subscribers"] = max(listeners, options.wait_for_subscribers)
+    return parameters
 
 
 def wait_for_line(process: Process, text: str, timeout_s: float, stop: threading.Event) -> bool:
@@ -125,15 +136,20 @@ def wait_for_line(process: Process, text: str, timeout_s: float, stop: threading
     return False
 
 
-def _watch(live: Live, over: Callable[[], bool]) -> None:
+def _watch(live: Live, group: ProcessGroup, camera: Process, stop: threading.Event) -> None:
+    """Shows the table until asked to stop, or a process has ended; the last image of a source is waited for."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
         executor.add_node(monitor)
-        table = monitor.create_timer(_TABLE_PERIOD_S, lambda: live.update(monitor.table()))
-        while not over():
-            executor.spin_once(timeout_sec=_TABLE_PERIOD_S)
-        table.cancel()
+        monitor.create_timer(_TABLE_PERIOD_S, lambda: live.update(monitor.table()))
+        while not (stop.is_set() or group.ended()):
+            executor.spin_once(timeout_sec=_POLL_S)
+        deadline = time.monotonic() + _LAST_IMAGE_S
+        while group.ended() == [camera] and monitor.people.count < monitor.images.count and not stop.is_set():
+            executor.spin_once(timeout_sec=_POLL_S)
+            if time.monotonic() > deadline:
+                break
         live.update(monitor.table())
     finally:
         rclpy.try_shutdown()

@@ -1,0 +1,173 @@
+"""The command line: verbs, flags from settings, and errors that a user can act on."""
+
+import importlib
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+
+from ros2_multihmr import cli
+from ros2_multihmr.flags import parse_flags
+from ros2_multihmr.ros.bag import read_bag
+from ros2_multihmr.settings import checked, setting, setting_info
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Does things.
+
+    More about them.
+    """
+
+    names: tuple[str, ...] = setting((), "Things to do")
+    speed: float = setting(0.5, "How fast [m/s]", low=0.0, high=1.0)
+    mode: str = setting("auto", "Which way", choices=("auto", "left"))
+    loud: bool = setting(True, "With noise")
+    count: int = setting(3, "How often")
+
+    def __post_init__(self):
+        checked(self)
+
+
+SAMPLES = str(Path(cli.__file__).parent / "assets" / "samples")
+LOADED = "print([m for m in ('torch', 'cv2', 'rclpy') if m in sys.modules])"
+
+
+def _parse(*args):
+    return parse_flags(_Options, args, program="program verb", positional=("names",))
+
+
+def test_flags_become_settings():
+    assert _parse("a", "b") == _Options(names=("a", "b"))
+    assert _parse("a", "--speed", "1", "--mode", "left", "--no-loud", "--count", "7") == _Options(
+        ("a",), 1.0, "left", False, 7
+    )
+
+
+@pytest.mark.parametrize(
+    "args", [("a", "--sped", "1"), ("a", "--speed", "fast"), ("a", "--mode", "right"), ("--help",)]
+)
+def test_wrong_flags_and_help_end_the_program(args, capsys):
+    with pytest.raises(SystemExit):
+        _parse(*args)
+    assert "program verb" in "".join(capsys.readouterr())
+
+
+def test_values_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="at most 1"):
+        _parse("a", "--speed", "3")
+
+
+def test_help_tells_descriptions_ranges_and_defaults(capsys):
+    with pytest.raises(SystemExit):
+        _parse("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "Does things.",
+        "How fast [m/s]; at least 0 and at most 1",
+        "default: 0.5",
+        "{auto,left}",
+        "--no-loud",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", list(cli.VERBS))
+def test_every_verb_has_options_that_say_what_they_are(name, capsys):
+    verb = cli.VERBS[name]
+    options = importlib.import_module(verb.module).Options
+    assert all(setting_info(field).description for field in fields(options))
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*name.split(), "--help"])
+    assert ended.value.code in (0, None) and f"multihmr {name}" in capsys.readouterr().out
+
+
+def test_help_lists_every_verb(capsys):
+    assert cli.main([]) == 0 and cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {name} " in text for name in (*cli.VERBS, *cli.NODES))
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["frobnicate"], "expected one of run, predict"),
+        (["predict"], "no images"),
+        (["predict", "/nowhere.jpg"], "no such file"),
+        (["predict", "x.jpg", "--detection-threshold", "2"], "at most 1"),
+        (["run", "--source", "/nowhere.mp4"], "no such file"),
+        (["run"], "no source"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(args, says, capsys):
+    assert cli.main(args) == 2
+    told = capsys.readouterr().err
+    assert says in told and "Traceback" not in told and told.count("\n") == 1
+
+
+def test_missing_package_says_what_to_do(monkeypatch, capsys):
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name="rclpy")
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+    assert cli.main(["run", "--source", "0"]) == 2
+    assert "rclpy is not installed" in capsys.readouterr().err
+
+
+def test_defects_are_not_hidden(monkeypatch):
+    def broken(name):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    with pytest.raises(RuntimeError):
+        cli.main(["info"])
+
+
+def test_predict_needs_no_ros():
+    code = (
+        "import sys; sys.modules['rclpy'] = None; import ros2_multihmr.cli, ros2_multihmr.predict, ros2_multihmr.info"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_help_is_quick_because_it_loads_nothing():
+    code = f"import sys; from ros2_multihmr import cli; cli.main([]); {LOADED}"
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def _start(*args):
+    command = [sys.executable, "-m", "ros2_multihmr.cli", "run", "--source", SAMPLES, *args]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_run_records_what_came_of_every_picture(tmp_path):
+    process = _start("--no-loop", "--record", str(tmp_path / "bag"))
+    text = process.communicate(timeout=120.0)[0]
+    assert process.returncode == 0 and "the source has ended" in text and "never trained" in text, text
+    people = read_bag(tmp_path / "bag")["/multihmr/humans"]
+    assert len(people) == 2 and all(message.humans for _, message in people), text
+
+
+def test_run_stops_on_interrupt():
+    process, lines = _start(), []
+    try:
+        while not any("goes to" in line for line in lines) and process.poll() is None:
+            lines.append(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        lines.append(process.communicate(timeout=60.0)[0])
+    finally:
+        process.kill()
+    text = "".join(lines)
+    assert process.returncode == 0, text
+    assert "stopping" in text and "Traceback" not in text and "killed" not in text, text
+
+
+def test_info_as_json(capsys):
+    assert cli.main(["info", "--json"]) == 0
+    subjects = {finding["subject"] for finding in json.loads(capsys.readouterr().out)}
+    assert {"multihmr", "device", "weights", "anny", "smplx", "ROS 2"} <= subjects

@@ -1,0 +1,91 @@
+"""Processes: environment, arguments, and an end for every one of them."""
+
+import json
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import yaml
+
+from ros2_multihmr.ros.environment import PROFILE_VARIABLES, share_file
+from ros2_multihmr.ros.processes import (
+    DISCOVERY_VARIABLE,
+    Process,
+    ProcessGroup,
+    local_environment,
+    random_domain,
+    ros_arguments,
+)
+from ros2_multihmr.ros.run import wait_for_line
+
+DEADLINE_S = 30.0
+TELL = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+POLITE = "import time\ntry:\n  print('up', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n  print('bye')"
+
+
+def _python(code, environment, lines):
+    return Process("child", [sys.executable, "-c", code], environment, lambda name, line: lines.append(line))
+
+
+def test_shipped_profile_is_in_force_in_started_processes():
+    lines = []
+    process = _python(TELL, local_environment({"PATH": "/usr/bin"}), lines)
+    assert process.wait(DEADLINE_S) == 0
+    environment = json.loads(lines[-1])
+    for variable in PROFILE_VARIABLES:
+        assert environment[variable] == str(share_file("config/fastdds_large_images.xml"))
+        assert "SHM" in Path(environment[variable]).read_text()
+    assert environment[DISCOVERY_VARIABLE] == "LOCALHOST"
+
+
+def test_the_user_s_own_choices_stay():
+    environment = {PROFILE_VARIABLES[0]: "/mine.xml", DISCOVERY_VARIABLE: "SUBNET"}
+    result = local_environment(environment)
+    assert result[PROFILE_VARIABLES[0]] == "/mine.xml" and result[DISCOVERY_VARIABLE] == "SUBNET"
+    assert PROFILE_VARIABLES[1] not in result
+
+
+def test_random_domains_stay_below_the_ephemeral_ports():
+    domains = {int(random_domain()["ROS_DOMAIN_ID"]) for _ in range(300)}
+    assert domains <= set(range(1, 102)) and len(domains) > 20
+
+
+def test_parameters_keep_their_types_through_ros_arguments():
+    values = {"source": "0", "name": "a b: c", "loop": False, "rate_hz": 10.0, "count": 3, "empty": ""}
+    arguments = ros_arguments(values, {"image": "/camera/image_raw"})
+    given = [argument.partition(":=") for argument in arguments if ":=" in argument]
+    parsed = {name: yaml.safe_load(value) for name, _, value in given if name in values}
+    assert parsed == values and [type(v) for v in parsed.values()] == [type(v) for v in values.values()]
+    assert arguments[0] == "--ros-args" and arguments[-2:] == ["-r", "image:=/camera/image_raw"]
+
+
+def test_lines_are_waited_for():
+    lines = []
+    process = _python("print('one'); print('ready now')", {}, lines)
+    assert wait_for_line(process, "ready", DEADLINE_S, threading.Event())
+    assert not wait_for_line(process, "never", DEADLINE_S, threading.Event())
+    assert process.wait(DEADLINE_S) == 0 and lines == ["one", "ready now"]
+
+
+def test_group_ends_polite_processes_with_an_interrupt_and_kills_stubborn_ones():
+    lines = []
+    with ProcessGroup(lambda name, line: lines.append((name, line)), {}, grace_s=2.0) as group:
+        polite, stubborn = (Process(name, [sys.executable, "-c", code], {}, lambda n, t: lines.append((n, t)))
+                            for name, code in (("polite", POLITE), ("stubborn", STUBBORN)))  # fmt: skip
+        group.processes += [polite, stubborn]
+        for process in (polite, stubborn):
+            assert wait_for_line(process, "up", DEADLINE_S, threading.Event())
+        codes = group.stop()
+    assert codes == {"polite": 0, "stubborn": -signal.SIGKILL}
+    assert ("polite", "bye") in lines and any(name == "stubborn" and "killed" in line for name, line in lines)
+
+
+def test_group_stops_everyone_when_its_block_is_left():
+    with ProcessGroup(lambda name, line: None, {}) as group:
+        process = group.start("sleeper", "timeit", ["-n", "1", "-r", "1", "import time; time.sleep(60)"])
+        time.sleep(0.2)
+        assert process.exit_code() is None and not group.ended()
+    assert process.exit_code() is not None and group.ended() == [process]
