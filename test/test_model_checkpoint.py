@@ -140,7 +140,7 @@ def test_official_files_load(official: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "multiHMR_224_S.pt"
     torch.save(official, path)
     config = load_weights(path, max_humans=7).config
-    assert (config.kind, config.weights, config.body) == ("official_smplx", "multiHMR_224_S.pt", "smplx")
+    assert (config.kind, config.weights, config.body) == ("official_smplx", "multiHMR_224_S.pt", "smplx_11")
     assert (config.image_size, config.num_shape, config.max_humans) == (224, 11, 7)
     torch.save(official["model_state_dict"], path)
     assert load_weights(path).config.untrained is False

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from official_recipe import golden, layout, official_state
-from scipy.spatial.transform import Rotation
-from torch import Tensor
+from official_recipe import golden, layout
+from parity import SMPLX_CASES, cells, intrinsics, network_of, people, run
 
-from ros2_multihmr.model.camera_embedding import embed_camera, unproject
-from ros2_multihmr.model.checkpoint import assemble
+from ros2_multihmr.model.camera_embedding import embed_camera
 from ros2_multihmr.model.detection import fill_slots, suppress
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.official import official_config, rename_official
-from ros2_multihmr.model.raw_outputs import RawOutputs
 
-CASES = ("S448_a_default", "S448_c_batch2", "S448_d_batch4_empty_1_2", "S448_e_nobody", "S224_b11")
 # About ten times the noise of float32 in the official code itself.
 TOLERANCES = {
     "scores": 1e-5,
@@ -31,44 +26,9 @@ TOLERANCES = {
 }
 
 
-@functools.lru_cache(maxsize=2)
-def network(keys: str, fixed: str, seed: int) -> MultiHMR:
-    state = official_state(keys, fixed, seed)
-    config = official_config(state, {}, "random")
-    return assemble(config, rename_official(state, config.grid), "recipe")
-
-
-def network_of(case: dict[str, Any]) -> MultiHMR:
-    return network(*(case["recipe"][name] for name in ("keys", "fixed", "seed")))
-
-
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=SMPLX_CASES)
 def case(request: pytest.FixtureRequest) -> dict[str, Any]:
     return golden(request.param)
-
-
-def run(model: MultiHMR, case: dict[str, Any]) -> RawOutputs:
-    with torch.inference_mode():
-        outputs: RawOutputs = model(case["pixels"], intrinsics(case), torch.tensor(float(case["det_thresh"])))
-    return outputs
-
-
-def intrinsics(case: dict[str, Any]) -> Tensor:
-    return torch.from_numpy(case["K"]).float()
-
-
-def people(outputs: RawOutputs, k: Tensor) -> dict[str, np.ndarray[Any, Any]]:
-    mask = outputs.mask
-    rays = unproject(k, outputs.loc_px)[mask]
-    rotmats = outputs.rotmats[mask].double().numpy()
-    return {
-        "scores": outputs.scores[mask].numpy(),
-        "loc": outputs.loc_px[mask].numpy(),
-        "transl": (outputs.depth[mask][:, None] * rays).numpy(),
-        "rotvec": Rotation.from_matrix(rotmats.reshape(-1, 3, 3)).as_rotvec().reshape(*rotmats.shape[:2], 3),
-        "expression": outputs.expression[mask].numpy(),
-        "shape": outputs.shape[mask].numpy(),
-    }
 
 
 def test_recipe_draws_the_recorded_images(case: dict[str, Any]) -> None:
@@ -77,11 +37,9 @@ def test_recipe_draws_the_recorded_images(case: dict[str, Any]) -> None:
 
 def test_same_people(case: dict[str, Any]) -> None:
     outputs = run(network_of(case), case)
-    image, slot = outputs.mask.nonzero(as_tuple=True)
-    cells = outputs.cells[image, slot]
-    np.testing.assert_array_equal(torch.stack([image, cells[:, 0], cells[:, 1]]), case["idx"][:3])
+    np.testing.assert_array_equal(cells(outputs), case["idx"][:3])
     np.testing.assert_allclose(outputs.scores_map, case["scores_map"], atol=1e-5)
-    if not len(image):
+    if not outputs.mask.any():
         assert outputs.found.tolist() == [0] and "scores" not in case
         return
     ours = people(outputs, intrinsics(case))
@@ -152,4 +110,4 @@ def test_released_layouts_load_strictly(keys: str, size: int, width: int, depth:
     assert (config.image_size, config.width, config.depth) == (size, width, depth)
     with torch.device("meta"):
         model = MultiHMR(config)
-    model.load_state_dict(rename_official(state, config.grid), strict=True, assign=True)
+    model.load_state_dict(rename_official(state, config), strict=True, assign=True)

@@ -9,55 +9,29 @@ import numpy as np
 import pytest
 import torch
 from official_recipe import golden, layout, official_state
-from scipy.spatial.transform import Rotation
+from parity import ANNY_CASES, VERTEX_STEP, cells, intrinsics, network_of, places, rotvecs, run
 
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.anny_official import NUM_BONES, POSED_BONES
 from ros2_multihmr.model.anny_multihmr import AnnyMultiHMR, camera_of_view
-from ros2_multihmr.model.camera_embedding import unproject
-from ros2_multihmr.model.checkpoint import assemble
 from ros2_multihmr.model.detection import fill_slots
 from ros2_multihmr.model.official_anny import official_anny_config, rename_official_anny
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
-SOMEBODY, NOBODY = "anny_S_224_a_regressedK", "anny_S_224_d_nobody"
-VERTEX_STEP = 7  # of the recorded vertices
+SOMEBODY, NOBODY = ANNY_CASES
 
 
 @functools.lru_cache(maxsize=1)
-def network() -> AnnyMultiHMR:
-    recipe = golden(SOMEBODY)["recipe"]
-    state = official_state(recipe["keys"], recipe["fixed"], recipe["seed"])
-    config = official_anny_config(state, {"img_size": 224, "num_betas": 11, "simple_depth_encoding": 1}, "random")
-    model = assemble(config, rename_official_anny(state, config), "recipe")
-    assert isinstance(model, AnnyMultiHMR)
-    return model
-
-
-def run(case: dict[str, Any]) -> RawOutputs:
-    """Runs the network with the camera that it guesses itself, as the recorded cases did."""
-    model = network()
-    with torch.inference_mode():
-        k = camera_of_view(model.field_of_view(case["pixels"]), model.config.image_size)
-        outputs: RawOutputs = model(case["pixels"], k, torch.tensor(float(case["det_thresh"])))
-    return outputs
-
-
-@functools.lru_cache(maxsize=1)
-def somebody() -> tuple[dict[str, Any], RawOutputs]:
+def somebody() -> tuple[dict[str, Any], AnnyMultiHMR, RawOutputs]:
     case = golden(SOMEBODY)
-    return case, run(case)
-
-
-def places(case: dict[str, Any], outputs: RawOutputs) -> torch.Tensor:
-    """Where the heads are: (N, 3)."""
-    k = torch.from_numpy(case["K_regressed"])
-    return (outputs.depth[..., None] * unproject(k, outputs.loc_px))[outputs.mask]
+    model = network_of(case)
+    assert isinstance(model, AnnyMultiHMR)
+    return case, model, run(model, case)
 
 
 @pytest.mark.parametrize("name", [SOMEBODY, NOBODY])
 def test_same_features_scores_and_camera(name: str) -> None:
-    case, model = golden(name), network()
+    case, (_, model, _) = golden(name), somebody()
     with torch.inference_mode():
         tokens = model.backbone(case["pixels"])
         logits = model.to_score(tokens)[..., 0].unflatten(1, (16, 16))
@@ -70,32 +44,32 @@ def test_same_features_scores_and_camera(name: str) -> None:
 
 
 def test_nobody() -> None:
-    outputs = run(golden(NOBODY))
+    case = golden(NOBODY)
+    outputs = run(network_of(case), case)
     assert outputs.found.tolist() == [0] and not outputs.mask.any()
 
 
 def test_same_people() -> None:
-    case, outputs = somebody()
+    case, _, outputs = somebody()
     mask = outputs.mask
-    np.testing.assert_array_equal(outputs.cells[mask].T, case["idx"][1:])
+    np.testing.assert_array_equal(cells(outputs), case["idx"])
     rotmats = np.tile(np.eye(3), (int(mask.sum()), NUM_BONES, 1, 1))
     rotmats[:, POSED_BONES] = outputs.rotmats[mask].double()
-    rotvec = Rotation.from_matrix(rotmats.reshape(-1, 3, 3)).as_rotvec().reshape(-1, NUM_BONES, 3)
     np.testing.assert_allclose(outputs.loc_px[mask], case["loc"], atol=5e-4)
     np.testing.assert_allclose(outputs.shape[mask], case["shape"][:, :6], atol=5e-5)
-    np.testing.assert_allclose(rotvec, case["rotvec"], atol=2e-4)
-    np.testing.assert_allclose(places(case, outputs), case["raster_transl"], atol=2e-5)
+    np.testing.assert_allclose(rotvecs(rotmats), case["rotvec"], atol=2e-4)
+    np.testing.assert_allclose(places(outputs, intrinsics(case)), case["raster_transl"], atol=2e-5)
 
 
 def test_official_order_is_by_depth() -> None:
-    case, outputs = somebody()
+    case, _, outputs = somebody()
     order = outputs.depth[outputs.mask].argsort(stable=True)
     np.testing.assert_array_equal(order, case["order"])
-    np.testing.assert_allclose(places(case, outputs)[order], case["person_transl"], atol=2e-5)
+    np.testing.assert_allclose(places(outputs, intrinsics(case))[order], case["person_transl"], atol=2e-5)
 
 
 def test_same_inside_the_head() -> None:
-    case, model = golden(SOMEBODY), network()
+    case, model, _ = somebody()
     with torch.inference_mode():
         tokens = model.backbone(case["pixels"])
         slots = fill_slots(model.detect(tokens), torch.tensor(float(case["det_thresh"])), model.config.max_humans)
@@ -108,13 +82,13 @@ def test_same_inside_the_head() -> None:
 
 
 def test_same_bodies() -> None:
-    case, outputs = somebody()
+    case, _, outputs = somebody()
     body, mask = create_body("anny_official"), outputs.mask
     posed = body(
         outputs.rotmats[mask],
         outputs.shape[mask],
         outputs.expression[mask],
-        places(case, outputs),
+        places(outputs, intrinsics(case)),
         vertices=True,
     )
     order = case["order"]

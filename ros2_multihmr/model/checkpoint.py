@@ -134,7 +134,7 @@ def _read_official(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
             config = official_anny_config(state, args, path.name)
             return rename_official_anny(state, config), config
         config = official_config(state, args, path.name)
-        return rename_official(state, config.grid), config
+        return rename_official(state, config), config
     except KeyError as error:
         raise WeightsError(f"{path}: damaged: {error} is missing. Get the file again.") from error
     except (ValueError, IndexError) as error:

@@ -88,18 +88,20 @@ def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weight
     depth, heads = BACKBONES[width]
     tables = state[f"{HEAD}cross_queries_x"].shape
     check_size(args, PATCH * tables[0])
+    num_shape = state[f"{HEAD}decshape.weight"].shape[0]
+    body = "smplx" if num_shape == 10 else f"smplx_{num_shape}"
     layers = {match[1] for name in state if (match := re.match(LAYER, name))}
     return MultiHMRConfig(
         kind="official_smplx",
         weights=weights,
-        body="smplx",
+        body=body,
         untrained=False,
         image_size=PATCH * tables[0],
         width=width,
         depth=depth,
         heads=heads,
         num_rotations=ROTATIONS,
-        num_shape=state[f"{HEAD}decshape.weight"].shape[0],
+        num_shape=num_shape,
         num_expression=state[f"{HEAD}decexpression.weight"].shape[0],
         num_bands=(tables[1] - width - 3) // 6,
         max_resolution=float(args.get("camera_embedding_max_resolution", 64)),
@@ -109,12 +111,12 @@ def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weight
     )
 
 
-def rename_official(state: Mapping[str, Tensor], grid: int) -> dict[str, Tensor]:
+def rename_official(state: Mapping[str, Tensor], config: MultiHMRConfig) -> dict[str, Tensor]:
     """Brings an official SMPL-X state dict to our names.
 
     Args:
         state: The official state dict. Names without a rule stay as they are, for strict loading to find.
-        grid: Tokens per side of the network's input.
+        config: Its configuration.
 
     Raises:
         ValueError: The file carries a learned pose of the body itself, which this version does not apply.
@@ -126,7 +128,7 @@ def rename_official(state: Mapping[str, Tensor], grid: int) -> dict[str, Tensor]
         elif name not in UNUSED:
             renamed[apply_renames(RENAMES, name)] = tensor
     if (table := renamed.get("backbone.pos_embed")) is not None:
-        renamed["backbone.pos_embed"] = resample_positions(table.float(), grid)
+        renamed["backbone.pos_embed"] = resample_positions(table.float(), config.grid)
     if (position := renamed.get("head.token_position")) is not None:
         renamed["head.token_position"] = position.flatten()
     return renamed
