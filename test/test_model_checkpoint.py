@@ -165,9 +165,8 @@ def test_official_files_of_another_training(official: dict[str, Any], tmp_path: 
     torch.save({**official, "args": argparse.Namespace(person_center="pelvis")}, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match="person_center: expected 'head'"):
         load_weights(tmp_path / "other.pt")
-    learned = {"smpl_layer.neutral_10.bm_x.leye_pose": torch.ones(1, 3)}
-    torch.save({**official, "model_state_dict": {**official["model_state_dict"], **learned}}, tmp_path / "other.pt")
-    with pytest.raises(WeightsError, match="posed body module"):
+    torch.save({**official, "args": argparse.Namespace(img_size=[896, 896])}, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match="img_size: expected 224 as the tensors' shapes say"):
         load_weights(tmp_path / "other.pt")
 
 

@@ -13,7 +13,7 @@ from ros2_multihmr.body.smplx import GENDERS, find_model, load_smplx
 __all__ = ["DEFAULT_BODY_MODELS", "BodyInfo", "BodyModel", "BodyOutput", "create_body"]
 
 DEFAULT_BODY_MODELS = "~/.local/share/multihmr/body_models"
-_SMPLX = re.compile(rf"smplx(?:_(?P<gender>{'|'.join(GENDERS)}))?(?:_(?P<betas>\d+))?")
+_SMPLX = re.compile(rf"smplx(?:_(?P<gender>{'|'.join(GENDERS)}))?(?:_(?P<betas>\d+))?(?P<eyes>_eyes)?")
 
 
 def create_body(name: str, body_models_dir: str | Path = "") -> BodyModel:
@@ -21,7 +21,8 @@ def create_body(name: str, body_models_dir: str | Path = "") -> BodyModel:
 
     Args:
         name: "anny"; "anny_official", as the official checkpoints know it; "smplx" (neutral), "smplx_male",
-            "smplx_female"; with a number for other than 10 shape components: "smplx_11", "smplx_male_11".
+            "smplx_female"; with a number for other than 10 shape components ("smplx_11", "smplx_male_11"), and with
+            "_eyes" behind for eyes with rotations.
         body_models_dir: Folder of the user's own body models; empty: `DEFAULT_BODY_MODELS`.
 
     Raises:
@@ -36,7 +37,7 @@ def create_body(name: str, body_models_dir: str | Path = "") -> BodyModel:
     if smplx:
         gender = smplx["gender"] or "neutral"
         folder = Path(body_models_dir or DEFAULT_BODY_MODELS).expanduser()
-        return load_smplx(find_model(folder, gender), gender, int(smplx["betas"] or 10))
+        return load_smplx(find_model(folder, gender), gender, int(smplx["betas"] or 10), pose_eyes=bool(smplx["eyes"]))
     raise ValueError(
         f"No body is called {name!r}: known are anny, smplx, smplx_male, smplx_female, smplx_11 and anny_official"
     )

@@ -25,7 +25,7 @@ GENDERS = ("neutral", "male", "female")
 POSE_CONVENTION = (
     "Rotations are axis-angle, against the parent joint, about axes parallel to the model's (x left, y up, z forward) "
     "at the joint's place; zero is the T-pose. As the smplx package computes it: smplx.SMPLX(use_pca=False, "
-    "flat_hand_mean=True, num_expression_coeffs=10), transl is translation, eyes are zero."
+    "flat_hand_mean=True, num_expression_coeffs=10), transl is translation, eyes without a rotation are zero."
 )
 # REP-155 (x out of the chest, y left, z to the head) in the model's axes (x left, y up, z forward).
 BODY_AXES = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
@@ -38,7 +38,7 @@ _BODY = (
 _FACE = ("jaw", "left_eyeball", "right_eyeball")
 _HAND = tuple(f"{finger}{k}" for finger in ("index", "middle", "pinky", "ring", "thumb") for k in (1, 2, 3))
 JOINT_NAMES = (*_BODY, *_FACE, *(f"left_{name}" for name in _HAND), *(f"right_{name}" for name in _HAND))
-_BODY_JOINTS, _JAW, _LEFT_HAND, _RIGHT_HAND = range(1, 22), 22, range(25, 40), range(40, 55)
+_BODY_JOINTS, _JAW, _EYES, _LEFT_HAND, _RIGHT_HAND = range(1, 22), 22, (23, 24), range(25, 40), range(40, 55)
 
 # Vertices that Multi-HMR and smplx take as joints.
 _SKIN_POINTS = {
@@ -98,13 +98,14 @@ def find_model(folder: Path, gender: str) -> Path:
     raise FileNotFoundError(f"No {name} in {folder}: {_REMEDY} and put it at {folder / 'smplx' / name}")
 
 
-def load_smplx(path: Path, gender: str, num_betas: int = 10) -> SkinnedBody:
+def load_smplx(path: Path, gender: str, num_betas: int = 10, *, pose_eyes: bool = False) -> SkinnedBody:
     """Reads SMPL-X from its model file.
 
     Args:
         path: SMPLX_<GENDER>.npz.
         gender: One of `GENDERS`.
         num_betas: Shape components, 10 or 11 in Multi-HMR's networks.
+        pose_eyes: True if the eyes have rotations; False: they look ahead.
 
     Raises:
         ValueError: The file is not a SMPL-X model file, or has fewer shape components.
@@ -116,7 +117,7 @@ def load_smplx(path: Path, gender: str, num_betas: int = 10) -> SkinnedBody:
     parents = (-1, *arrays["kintree_table"][0, 1:].astype(int).tolist())
     if any(not 0 <= parent < joint for joint, parent in enumerate(parents[1:], start=1)):
         raise ValueError(f"{path}: kintree_table is not SMPL-X's tree, got parents {parents}: {_REMEDY}")
-    info = _body_info(arrays, parents, gender, num_betas)
+    info = _body_info(arrays, parents, gender, num_betas, _EYES if pose_eyes else ())
     chosen = [*range(num_betas), *range(first_expression, first_expression + NUM_EXPRESSION)]
     return SkinnedBody(info, _body_data(arrays, chosen), _Linear())
 
@@ -167,7 +168,9 @@ def _body_data(arrays: Arrays, chosen: list[int]) -> BodyData:
     )
 
 
-def _body_info(arrays: Arrays, parents: tuple[int, ...], gender: str, num_betas: int) -> BodyInfo:
+def _body_info(
+    arrays: Arrays, parents: tuple[int, ...], gender: str, num_betas: int, eyes: tuple[int, ...]
+) -> BodyInfo:
     importance = hands_matter_more(arrays["weights"], [*_LEFT_HAND, *_RIGHT_HAND])
     vertices_lod, faces_lod = reduce_mesh(arrays["v_template"], arrays["f"], LOD_FACES, importance)
     return BodyInfo(
@@ -181,7 +184,7 @@ def _body_info(arrays: Arrays, parents: tuple[int, ...], gender: str, num_betas:
         left_hand_joints=tuple(_LEFT_HAND),
         right_hand_joints=tuple(_RIGHT_HAND),
         jaw_joints=(_JAW,),
-        eye_joints=(),
+        eye_joints=eyes,
         shape_names=tuple(f"beta{k}" for k in range(num_betas)),
         expression_names=tuple(f"expression{k}" for k in range(NUM_EXPRESSION)),
         keypoint_names=(*JOINT_NAMES, *_SKIN_POINTS, *_LANDMARKS),

@@ -26,6 +26,8 @@ from ros2_multihmr.model.vit import VisionTransformer
 class MultiHMR(nn.Module):
     """The network. Shapes never depend on what is seen: people fill a fixed number of slots."""
 
+    root_turn: Tensor
+
     def __init__(self, config: MultiHMRConfig) -> None:
         super().__init__()
         self.config = config
@@ -33,6 +35,8 @@ class MultiHMR(nn.Module):
         self.to_score = TokenReadOut(config.width, 1)
         self.to_offset = TokenReadOut(config.width, 2)
         self.head = HumanPerceptionHead(config)
+        if config.quirks.turned_root:
+            self.register_buffer("root_turn", torch.eye(3))
 
     def forward(self, pixels: Tensor, k: Tensor, threshold: Tensor) -> RawOutputs:
         """Finds and regresses the people of B images.
@@ -64,6 +68,8 @@ class MultiHMR(nn.Module):
         cells = torch.stack([slots.tokens // config.grid, slots.tokens % config.grid], dim=-1)
         at_slots = tokens.gather(1, slots.tokens[..., None].expand(-1, -1, config.width))
         rotmats = rotation_from_6d(people.pose.unflatten(-1, (config.num_rotations, 6)))
+        if config.quirks.turned_root:
+            rotmats = torch.cat([rotmats[:, :, :1] @ self.root_turn, rotmats[:, :, 1:]], 2)
         return RawOutputs(
             mask=mask,
             scores=filled(slots.scores, mask),

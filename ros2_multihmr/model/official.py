@@ -9,12 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from ros2_multihmr.model.config import HEAD_WIDTH, PATCH, MultiHMRConfig
+from ros2_multihmr.model.official_body import body_pose, is_body_tensor, pose_eyes
 from ros2_multihmr.model.vit import resample_positions
 
 HEAD = "x_attention_head."
 LAYER = rf"{re.escape(HEAD)}transformer\.transformer\.layers\.(\d+)"
 BACKBONES = {384: (12, 6), 768: (12, 12), 1024: (24, 16)}
-ROTATIONS = 53
+ROTATIONS, EYES = 53, 2
 
 
 def layer_renames(theirs: str, ours: str) -> tuple[tuple[str, str], ...]:
@@ -59,9 +60,6 @@ RENAMES = (
 # Stored, but used by nobody: the token of masked training, and the mean shape of a body with a child component.
 UNUSED = ("backbone.encoder.mask_token", f"{HEAD}init_betas_kid")
 ARGUMENTS = {"person_center": "head", "nearness": True}
-BODY = "smpl_layer."
-# The body module's own pose received gradients in the public training script and was meant to stay zero.
-BODY_LEFTOVERS = ("global_orient", "leye_pose", "reye_pose")
 
 
 def is_official_smplx(state: Mapping[str, Tensor]) -> bool:
@@ -89,18 +87,18 @@ def official_config(state: Mapping[str, Tensor], args: Mapping[str, Any], weight
     tables = state[f"{HEAD}cross_queries_x"].shape
     check_size(args, PATCH * tables[0])
     num_shape = state[f"{HEAD}decshape.weight"].shape[0]
-    body = "smplx" if num_shape == 10 else f"smplx_{num_shape}"
+    eyes = body_pose(state, num_shape).eyes is not None
     layers = {match[1] for name in state if (match := re.match(LAYER, name))}
     return MultiHMRConfig(
         kind="official_smplx",
         weights=weights,
-        body=body,
+        body="smplx" + ("" if num_shape == 10 else f"_{num_shape}") + ("_eyes" if eyes else ""),
         untrained=False,
         image_size=PATCH * tables[0],
         width=width,
         depth=depth,
         heads=heads,
-        num_rotations=ROTATIONS,
+        num_rotations=ROTATIONS + (EYES if eyes else 0),
         num_shape=num_shape,
         num_expression=state[f"{HEAD}decexpression.weight"].shape[0],
         num_bands=(tables[1] - width - 3) // 6,
@@ -119,19 +117,17 @@ def rename_official(state: Mapping[str, Tensor], config: MultiHMRConfig) -> dict
         config: Its configuration.
 
     Raises:
-        ValueError: The file carries a learned pose of the body itself, which this version does not apply.
+        KeyError: A tensor is missing that a learned pose of the body itself must change.
+        ValueError: A tensor of the body module has another shape than the module's.
     """
-    renamed = {}
-    for name, tensor in state.items():
-        if name.startswith(BODY):
-            _check_body_leftover(name, tensor)
-        elif name not in UNUSED:
-            renamed[apply_renames(RENAMES, name)] = tensor
+    kept = {name: tensor for name, tensor in state.items() if name not in UNUSED and not is_body_tensor(name)}
+    renamed = {apply_renames(RENAMES, name): tensor for name, tensor in kept.items()}
     if (table := renamed.get("backbone.pos_embed")) is not None:
         renamed["backbone.pos_embed"] = resample_positions(table.float(), config.grid)
     if (position := renamed.get("head.token_position")) is not None:
         renamed["head.token_position"] = position.flatten()
-    return renamed
+    own = body_pose(state, config.num_shape)
+    return renamed | {"root_turn": own.root} | (pose_eyes(renamed, own.eyes, config) if own.eyes is not None else {})
 
 
 def apply_renames(rules: Sequence[tuple[str, str]], name: str) -> str:
@@ -156,11 +152,3 @@ def check_size(args: Mapping[str, Any], image_size: int) -> None:
     sizes = tuple(named) if isinstance(named, Sequence) else (named,)
     if any(size != image_size for size in sizes):
         raise ValueError(f"argument img_size: expected {image_size} as the tensors' shapes say, got {named!r}")
-
-
-def _check_body_leftover(name: str, tensor: Tensor) -> None:
-    if name.endswith(BODY_LEFTOVERS) and bool(tensor.count_nonzero()):
-        raise ValueError(
-            f"{name} is not zero: this file was trained with a posed body module, which is not supported; "
-            "use a released checkpoint"
-        )

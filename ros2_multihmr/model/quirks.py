@@ -27,6 +27,8 @@ class Quirks:
         clamped_scores: Scores lie in [1e-4, 1 - 1e-4], for the loss; saturated neighbours tie and both survive.
         three_camera_outputs: The read-out of the depth has three outputs and the token holds three start values,
             inherited from weak-perspective heads; the last two are unused.
+        turned_root: A turn of the body module's own comes on top of everyone's root rotation; identity in the released
+            files, see `official_body`.
         interleaved_6d: A rotation's six numbers are the rows of its first two columns (x1 y1 x2 y2 x3 y3), where the
             others hold one column after the other.
     """
@@ -36,6 +38,7 @@ class Quirks:
     depth_clamp: bool = False
     clamped_scores: bool = False
     three_camera_outputs: bool = False
+    turned_root: bool = False
     interleaved_6d: bool = False
 
 
@@ -47,6 +50,7 @@ QUIRKS = {
         depth_clamp=True,
         clamped_scores=True,
         three_camera_outputs=True,
+        turned_root=True,
     ),
     # The rest of what sets this family apart is a network of its own: `anny_multihmr`.
     "official_anny": Quirks(interleaved_6d=True),
