@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -90,6 +91,9 @@ class Listener:
         self.executor.shutdown()
         self.other.destroy_node()
         rclpy.shutdown(context=self.context)
+        # Only few participants find each other on one machine, and this one would stay until Python collects garbage.
+        self.context.destroy()
+        gc.collect()
 
     def listen(self, key: str, qos: QoSProfile | None = None) -> Any:
         """Subscribes to one of the node's topics."""

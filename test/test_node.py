@@ -1,11 +1,13 @@
 """The node in its graph: what comes out, for whom, and how it is sent."""
 
 import array
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_fakes import Person
@@ -14,6 +16,9 @@ from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs_py import point_cloud2
 from visualization_msgs.msg import Marker
+
+from ros2_multihmr.estimator import Estimator
+from ros2_multihmr.ros.camera_node import CameraConfig
 
 IMAGE_TOPICS = ("humans", "markers", "overlay", "overlay_compressed", "vertices", "tf")
 
@@ -232,8 +237,6 @@ class CountingBody:
     ],
 )
 def test_full_meshes_are_computed_only_where_wanted(graph, topics, args, full):
-    from ros2_multihmr.estimator import Estimator
-
     body = CountingBody()
     g = graph(
         create=lambda config: Estimator(g.backend, body, config), args=tuple(x for arg in args for x in ("-p", arg))
@@ -314,3 +317,19 @@ def test_quality_of_service_of_the_outputs(graph):
         best_effort = key in ("markers", "overlay", "overlay_compressed", "vertices")
         assert (info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT) == best_effort, topic
         assert (info.qos_profile.durability.name == "TRANSIENT_LOCAL") == (key == "body_model"), topic
+
+
+def test_rvizs_displays_fit_the_topics(graph):
+    config = yaml.safe_load((Path(__file__).resolve().parents[1] / "config" / "multihmr.rviz").read_text())
+    manager = config["Visualization Manager"]
+    assert manager["Global Options"]["Fixed Frame"] == CameraConfig().frame_id
+    g = graph().start("humans")
+    shown = {d["Topic"]["Value"]: d for d in manager["Displays"] if "Topic" in d}
+    assert shown.pop("/camera/image_raw")["Topic"]["Reliability Policy"] == "Best Effort"
+    kinds = {"MarkerArray": "markers", "Image": "overlay", "PointCloud2": "vertices"}
+    assert len(shown) == len(kinds)
+    for topic, display in shown.items():
+        (info,) = g.other.get_publishers_info_by_topic(topic)
+        assert info.topic_type.rpartition("/")[2] == display["Class"].rpartition("/")[2]
+        assert kinds[display["Class"].rpartition("/")[2]] in topic
+        assert display["Topic"]["Reliability Policy"] == "Best Effort"

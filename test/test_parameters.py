@@ -17,10 +17,16 @@ from ros2_multihmr.settings import setting_info
 CONFIG_FILE = Path(__file__).resolve().parents[1] / "config" / "multihmr.yaml"
 
 
-@pytest.fixture
-def make_node():
+@pytest.fixture(scope="module")
+def context():
     context = Context()
     rclpy.init(context=context)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def make_node(context):
     nodes = []
 
     def make(*args):
@@ -30,7 +36,6 @@ def make_node():
     yield make
     for node in nodes:
         node.destroy_node()
-    rclpy.shutdown(context=context)
 
 
 def test_without_overrides_the_defaults_are_those_of_the_dataclass(make_node):

@@ -77,7 +77,7 @@ def people(monkeypatch):
 
 
 def send(broadcaster, sec, frame_id="cam", count=2):
-    broadcaster.send(header(frame_id, sec, 0), random_humans(BODY, count), Tracks.untracked(count))
+    broadcaster.send(broadcaster.convert(header(frame_id, sec, 0), random_humans(BODY, count), Tracks.untracked(count)))
 
 
 def test_never_the_same_stamp_twice(people):

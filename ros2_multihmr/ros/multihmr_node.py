@@ -49,6 +49,7 @@ class MultiHMRNode(LifecycleNode):
     Attributes:
         config: The parameters' values.
         statistics: What became of the images since the node was configured.
+        active: True from activate to deactivate.
 
     Args:
         create: Makes the estimator from the settings.
@@ -75,7 +76,7 @@ class MultiHMRNode(LifecycleNode):
         self.statistics = Statistics()
         self._create = create
         self._configured = False
-        self._active = False
+        self.active = False
         self._incompatible: dict[str, str] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.add_on_set_parameters_callback(self._check_parameters)
@@ -120,7 +121,7 @@ class MultiHMRNode(LifecycleNode):
         # Diagnostics must come although simulated time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(self.config.diagnostics_period_s, self._publish_diagnostics, clock=steady)
-        self._active = True
+        self.active = True
         return TransitionCallbackReturn.SUCCESS
 
     @_logged
@@ -151,9 +152,9 @@ class MultiHMRNode(LifecycleNode):
         return super().on_error(state)
 
     def _stop(self) -> None:
-        if not self._active:
+        if not self.active:
             return
-        self._active = False
+        self.active = False
         self.destroy_timer(self._timer)
         self._inputs.destroy()
         self._worker.stop()

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import rclpy
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.1
 _REPEAT_AFTER_S = 10.0
+_LINGER_S = 0.3  # the message that deletes the markers must be out before its publisher goes
 RCLError = rclpy_implementation.RCLError
 
 
@@ -86,6 +88,9 @@ def spin(node: MultiHMRNode, stop: threading.Event) -> None:
         except RCLError as error:
             # rclpy raises where a lifecycle command does not fit the node's state.
             node.get_logger().error(str(error))
+    if node.active:
+        node.trigger_deactivate()
+        time.sleep(_LINGER_S)
     node.trigger_shutdown()
     executor.shutdown()
 

@@ -152,8 +152,10 @@ class Publishers:
         """
         self._last_header = result.header
         if demand.tf:
+            with watch.stage("convert out"):
+                frames = self.people.convert(result.header, result.humans, result.tracks)
             with watch.stage("publish"):
-                self.people.send(result.header, result.humans, result.tracks)
+                self.people.send(frames)
         if demand.humans:
             self._send(self._humans, watch, lambda: self._human_array(result, config))
         if demand.markers:

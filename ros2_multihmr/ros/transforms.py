@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from rclpy.node import Node
 from std_msgs.msg import Header
 from tf2_ros import TransformBroadcaster
-from tf_transformations import quaternion_from_matrix
 
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracker import Tracks
 
 
@@ -32,17 +31,22 @@ class PeopleBroadcaster:
         name: str = self._broadcaster.pub_tf.topic_name
         return name
 
-    def send(self, header: Header, humans: Humans, tracks: Tracks) -> None:
-        """Sends the frames of everyone in one image.
+    def convert(self, header: Header, humans: Humans, tracks: Tracks) -> list[TransformStamped]:
+        """Returns what to send about one image.
 
-        A stamp that repeats the last one is skipped: tf2 has that transform and would complain.
+        Nothing for a stamp that repeats the last one: tf2 has that transform and would complain.
         """
         stamp = (header.stamp.sec, header.stamp.nanosec)
         self.problem = _problem(header)
         if self.problem or stamp == self._last_stamp or not len(humans):
-            return
+            return []
         self._last_stamp = stamp
-        self._broadcaster.sendTransform(transforms(header, humans, tracks, self._prefix))
+        return transforms(header, humans, tracks, self._prefix)
+
+    def send(self, frames: list[TransformStamped]) -> None:
+        """Sends frames, if there are any."""
+        if frames:
+            self._broadcaster.sendTransform(frames)
 
     def destroy(self, node: Node) -> None:
         """Destroys the publisher."""
@@ -58,13 +62,11 @@ def transforms(header: Header, humans: Humans, tracks: Tracks, frame_prefix: str
         tracks: Their ids.
         frame_prefix: Put in front of the frames' names.
     """
-    matrices = np.tile(np.eye(4), (len(humans), 1, 1))
-    matrices[:, :3, :3] = humans.rotation
+    quaternions = rotmat_to_quaternion_xyzw(humans.rotation).tolist()
     found = []
-    for track_id, origin, matrix in zip(tracks.ids, humans.origin.tolist(), matrices):
+    for track_id, origin, (x, y, z, w) in zip(tracks.ids, humans.origin.tolist(), quaternions):
         transform = TransformStamped(header=header, child_frame_id=f"{frame_prefix}body_{track_id}")
         transform.transform.translation = Vector3(x=origin[0], y=origin[1], z=origin[2])
-        x, y, z, w = map(float, quaternion_from_matrix(matrix))
         transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
         found.append(transform)
     return found
