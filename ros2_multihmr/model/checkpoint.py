@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,26 +21,35 @@ from ros2_multihmr.model.official_file import OFFICIAL_SUFFIXES, read_official_f
 from ros2_multihmr.model.weights_error import WeightsError
 
 CONFIG_KEY = "multihmr_config"
+LICENCE_KEY = "license"
 OWN_SUFFIX = ".safetensors"
 OVERRIDABLE = ("max_humans", "nms_kernel")
 SHOWN = 4
 
 
-def save_weights(model: Network, path: str | Path) -> None:
+def save_weights(model: Network, path: str | Path, *, half: bool = False, licence: str = "") -> None:
     """Writes a network in our own format: safetensors, with the configuration as JSON in the metadata.
 
     Args:
         model: The network, on any device.
         path: File to write, ending in .safetensors.
+        half: True to store 16-bit numbers.
+        licence: Notice to store beside the configuration.
 
     Raises:
-        ValueError: Another ending.
+        ValueError: Another ending, or numbers too big for 16 bits.
     """
     if Path(path).suffix != OWN_SUFFIX:
         raise ValueError(f"{path}: expected a name ending in {OWN_SUFFIX}")
     config = json.dumps(dataclasses.asdict(model.config))
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(state, str(path), metadata={CONFIG_KEY: config})
+    if half:
+        state = {name: tensor.half() for name, tensor in state.items()}
+        if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
+            raise ValueError(f"{path}: {_some(bad)} hold numbers too big for 16 bits; write the file with 32 bits")
+    metadata = {CONFIG_KEY: config} | ({LICENCE_KEY: licence} if licence else {})
+    with _whole(Path(path)) as part:
+        save_file(state, str(part), metadata=metadata)
 
 
 def load_weights(path: str | Path, **overrides: int) -> Network:
@@ -92,6 +102,17 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -
         raise WeightsError(f"{source}: damaged: {_some(bad)} hold numbers that are not finite. Get the file again.")
     model.load_state_dict(floats, strict=True, assign=True)
     return model.eval().requires_grad_(False)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Lets a file be written beside its place, and puts it there once it is whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _check_file(path: Path) -> None:

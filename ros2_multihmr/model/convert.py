@@ -1,0 +1,99 @@
+"""Weights from file to file, and what a file holds in a few words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ros2_multihmr.model.checkpoint import load_weights, save_weights
+from ros2_multihmr.model.config import PATCH, MultiHMRConfig
+from ros2_multihmr.model.network import Network
+
+FAMILIES = {
+    "multihmr": "Multi-HMR of this package",
+    "official_smplx": "official Multi-HMR, SMPL-X family",
+    "official_anny": "official Multi-HMR, Anny family",
+}
+# Of the released files. Their terms want the notice to stay with every copy: conversions and exports carry it.
+OFFICIAL_LICENCE = (
+    "Multi-HMR Checkpoints, Copyright (c) 2024 Naver Corporation, under the Multi-HMR Checkpoint License: "
+    "non-commercial research, education and art only; see Checkpoint_License.txt of https://github.com/naver/multi-hmr"
+)
+_SIZES = {192: "T", 384: "S", 768: "B", 1024: "L"}
+
+
+@dataclass(frozen=True)
+class WeightsSummary:
+    """What a weights file holds.
+
+    Attributes:
+        name: Name of the weights.
+        family: Whose network it is.
+        backbone: For example "ViT-L/14, 24 blocks".
+        image_size: Side of the square input [px].
+        parameters: How many numbers were learned.
+        file_bytes: Size of the file.
+        body: Body whose parameters come out, see `body.create_body`.
+        untrained: True if the weights were drawn at random.
+        licence: What its use is bound to; empty if the package knows nothing of it.
+    """
+
+    name: str
+    family: str
+    backbone: str
+    image_size: int
+    parameters: int
+    file_bytes: int
+    body: str
+    untrained: bool
+    licence: str
+
+
+def convert_weights(source: str | Path, out: str | Path, *, half: bool = False) -> WeightsSummary:
+    """Brings weights, official ones too, to our own format: safetensors with the configuration in the metadata.
+
+    Args:
+        source: A weights file that `load_weights` reads.
+        out: File to write, ending in .safetensors.
+        half: True to store 16-bit numbers: half the size; about three digits are kept.
+
+    Returns:
+        What the new file holds.
+
+    Raises:
+        WeightsError: The source is missing, damaged, or not what was expected.
+        ValueError: `out` has another ending, or `half` was asked for and a number is too big for it.
+    """
+    model = load_weights(source)
+    save_weights(model, out, half=half, licence=licence_of(model.config))
+    return summarise(model, Path(out))
+
+
+def describe_weights(path: str | Path) -> WeightsSummary:
+    """Loads a weights file, which checks it, and says what it holds.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or not what was expected.
+    """
+    return summarise(load_weights(path), Path(path).expanduser())
+
+
+def licence_of(config: MultiHMRConfig) -> str:
+    """Returns what the use of a network is bound to; empty if the package knows nothing of it."""
+    return OFFICIAL_LICENCE if config.kind.startswith("official") else ""
+
+
+def summarise(model: Network, path: Path) -> WeightsSummary:
+    """Says what a loaded file holds."""
+    config = model.config
+    return WeightsSummary(
+        name=config.weights,
+        family=FAMILIES[config.kind],
+        backbone=f"ViT-{_SIZES.get(config.width, config.width)}/{PATCH}, {config.depth} blocks",
+        image_size=config.image_size,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        file_bytes=path.stat().st_size,
+        body=config.body,
+        untrained=config.untrained,
+        licence=licence_of(config),
+    )
