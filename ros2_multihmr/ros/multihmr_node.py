@@ -180,8 +180,9 @@ class MultiHMRNode(LifecycleNode):
     # ---- callbacks
 
     def _on_image(self, message: ImageMessage) -> None:
-        self.statistics.received()
-        self._worker.submit(message)
+        if self.active:  # an image may be on its way through the executor when its subscription ends
+            self.statistics.received()
+            self._worker.submit(message)
 
     def _on_incompatible(self, topic: str, policy: str) -> None:
         problem = f"incompatible quality of service on {topic}: the other side's {policy} does not fit, nothing comes"

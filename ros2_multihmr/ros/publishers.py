@@ -27,6 +27,7 @@ from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
 from ros2_multihmr.ros.markers import MarkerBuilder
+from ros2_multihmr.ros.pace import Pace
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
@@ -37,8 +38,6 @@ UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-
-_JITTER_S = 1e-3  # stamps of a 30 Hz camera are not exactly a thirtieth of a second apart
 
 _VERTEX_FIELDS = [
     *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),
@@ -221,25 +220,6 @@ class Publishers:
             self._send(self._overlay, watch, lambda: image_cdr(result.header, picture, "rgb8"))
         if demand.overlay_compressed:
             self._send(self._overlay_compressed, watch, lambda: _jpeg(result.header, picture, config.jpeg_quality))
-
-
-class Pace:
-    """Keeps the rate of something that follows image stamps below a limit."""
-
-    def __init__(self) -> None:
-        self._due_s: float | None = None
-
-    def is_due(self, stamp_s: float, rate_hz: float) -> bool:
-        """True if the image with this stamp should be used; a rate of 0 uses all."""
-        return rate_hz == 0.0 or self._due_s is None or stamp_s >= self._due_s - _JITTER_S
-
-    def done(self, stamp_s: float, rate_hz: float) -> None:
-        """Notes that the image with this stamp was used."""
-        if rate_hz == 0.0:
-            return
-        # Counted from when it was due, not from when it came, so that the mean rate is the one asked for.
-        due_s = stamp_s if self._due_s is None else self._due_s
-        self._due_s = max(due_s + 1.0 / rate_hz, stamp_s)
 
 
 def _wanted(publisher: LifecyclePublisher) -> bool:
