@@ -167,6 +167,12 @@ def test_run_stops_on_interrupt():
     assert "stopping" in text and "Traceback" not in text and "killed" not in text, text
 
 
+def test_run_ends_when_the_node_cannot_start():
+    process = _start("--weights", "/nowhere.safetensors")
+    text = process.communicate(timeout=60.0)[0]
+    assert process.returncode == 1 and "no such weights file" in text and "Traceback" not in text, text
+
+
 def test_info_as_json(capsys):
     assert cli.main(["info", "--json"]) == 0
     subjects = {finding["subject"] for finding in json.loads(capsys.readouterr().out)}

@@ -18,7 +18,6 @@ from ros2_multihmr.ros.processes import (
     random_domain,
     ros_arguments,
 )
-from ros2_multihmr.ros.run import wait_for_line
 
 DEADLINE_S = 30.0
 TELL = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
@@ -64,10 +63,23 @@ def test_parameters_keep_their_types_through_ros_arguments():
 
 def test_lines_are_waited_for():
     lines = []
-    process = _python("print('one'); print('ready now')", {}, lines)
-    assert wait_for_line(process, "ready", DEADLINE_S, threading.Event())
-    assert not wait_for_line(process, "never", DEADLINE_S, threading.Event())
-    assert process.wait(DEADLINE_S) == 0 and lines == ["one", "ready now"]
+    with ProcessGroup(lambda name, line: None, {}) as group:
+        process = _python("import time; print('one'); print('ready now', flush=True); time.sleep(1)", {}, lines)
+        group.processes.append(process)
+        assert group.wait_for_line(process, "ready", DEADLINE_S, threading.Event())
+        assert not group.wait_for_line(process, "never", DEADLINE_S, threading.Event())  # because it ends
+        assert process.wait(DEADLINE_S) == 0 and lines == ["one", "ready now"]
+        assert process.fate() == "the child ended with exit code 0"
+
+
+def test_node_that_cannot_go_on_counts_as_ended():
+    code = "import time; print('[ERROR] [multihmr]: cannot configure: no weights', flush=True); time.sleep(60)"
+    with ProcessGroup(lambda name, line: None, {}) as group:
+        process = _python(code, {}, [])
+        group.processes.append(process)
+        assert not group.wait_for_line(process, "never", DEADLINE_S, threading.Event())
+        assert group.ended() == [process] and process.exit_code() is None
+        assert process.fate() == "the child gave up: [ERROR] [multihmr]: cannot configure: no weights"
 
 
 def test_group_ends_polite_processes_with_an_interrupt_and_kills_stubborn_ones():
@@ -77,7 +89,7 @@ def test_group_ends_polite_processes_with_an_interrupt_and_kills_stubborn_ones()
                             for name, code in (("polite", POLITE), ("stubborn", STUBBORN)))  # fmt: skip
         group.processes += [polite, stubborn]
         for process in (polite, stubborn):
-            assert wait_for_line(process, "up", DEADLINE_S, threading.Event())
+            assert group.wait_for_line(process, "up", DEADLINE_S, threading.Event())
         codes = group.stop()
     assert codes == {"polite": 0, "stubborn": -signal.SIGKILL}
     assert ("polite", "bye") in lines and any(name == "stubborn" and "killed" in line for name, line in lines)

@@ -20,7 +20,8 @@ from rich.markup import escape
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator import EstimatorConfig
-from ros2_multihmr.ros.demo_report import Part, problems, read_recording, show, write_pictures
+from ros2_multihmr.ros.demo_report import Part, problems, read_recording
+from ros2_multihmr.ros.demo_show import show, write_pictures
 from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.recorder import READY
@@ -31,7 +32,6 @@ from ros2_multihmr.ros.run import (
     RECORDER_MODULE,
     node_arguments,
     stop_signals,
-    wait_for_line,
 )
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import open_source, read_image
@@ -114,7 +114,7 @@ def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Co
             # Every image gets markers, whatever its stamp.
             group.start("node", NODE_MODULE, node_arguments(options, markers_rate_hz=0.0))
             recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": str(bag), "overlay": True}))
-            if not wait_for_line(recorder, READY, _READY_S, stop):
+            if not group.wait_for_line(recorder, READY, _READY_S, stop):
                 raise DemoError(failure(group, out))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
@@ -159,8 +159,7 @@ def failure(group: ProcessGroup, out: Path) -> str:
     failed = _failed(group)
     if not failed:
         return f"not every image was answered; the logs are in {out}"
-    name, code = failed[0].name, failed[0].exit_code()
-    return "\n".join([f"the {name} ended with exit code {code}; its log is {out / name}.log:", *list(failed[0].tail)])
+    return "\n".join([f"{failed[0].fate()}; the last lines of {out / failed[0].name}.log:", *list(failed[0].tail)])
 
 
 class Logs:

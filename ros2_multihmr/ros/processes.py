@@ -18,6 +18,9 @@ from ros2_multihmr.ros.environment import set_defaults
 
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _KEPT_LINES = 30
+_POLL_S = 0.1
+# A lifecycle node lives on after these, and waits for commands that nobody here will give.
+_GIVEN_UP = ("cannot configure", "cannot activate")
 _DOMAINS = range(1, 102)  # higher ones may collide with ephemeral ports
 
 
@@ -50,6 +53,7 @@ class Process:
     Attributes:
         name: What it is called in messages.
         tail: Its last lines.
+        given_up: The line with which it said that it cannot go on; empty while it can.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Process:
     ) -> None:
         self.name = name
         self.tail: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.given_up = ""
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which stops everyone in order.
         self._process = subprocess.Popen(
             command,
@@ -73,11 +78,20 @@ class Process:
     def _pass_on(self, on_line: Callable[[str, str], None]) -> None:
         for line in self._process.stdout or ():
             self.tail.append(line.rstrip())
+            if any(text in line for text in _GIVEN_UP):
+                self.given_up = line.rstrip()
             on_line(self.name, line.rstrip())
 
     def exit_code(self) -> int | None:
         """Returns the exit code, None while it runs."""
         return self._process.poll()
+
+    def fate(self) -> str:
+        """Returns what became of it in words, empty while it runs well."""
+        if self.given_up:
+            return f"the {self.name} gave up: {self.given_up}"
+        code = self.exit_code()
+        return "" if code is None else f"the {self.name} ended with exit code {code}"
 
     def wait(self, timeout_s: float) -> int | None:
         """Waits for the end; returns the exit code, None if it still runs after `timeout_s`."""
@@ -118,8 +132,16 @@ class ProcessGroup:
         return process
 
     def ended(self) -> list[Process]:
-        """Returns the processes that have ended."""
-        return [process for process in self.processes if process.exit_code() is not None]
+        """Returns the processes that have ended or given up."""
+        return [process for process in self.processes if process.fate()]
+
+    def wait_for_line(self, process: Process, text: str, timeout_s: float, stop: threading.Event) -> bool:
+        """Waits for a line with `text`; False if any process ends, it takes too long, or `stop` is set."""
+        deadline = time.monotonic() + timeout_s
+        while not any(text in line for line in list(process.tail)):
+            if self.ended() or time.monotonic() > deadline or stop.wait(_POLL_S):
+                return False
+        return True
 
     def stop(self) -> dict[str, int]:
         """Ends all, the last started first; asks with SIGINT and kills what does not answer. Returns the exit codes."""

@@ -104,18 +104,25 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
     group.start("node", NODE_MODULE, [*node_arguments(options, **transport), *file])
     if options.record:
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
-        if not wait_for_line(recorder, READY, _READY_S, stop):
-            return _failure(live, recorder)
+        if not group.wait_for_line(recorder, READY, _READY_S, stop):
+            return _end(live, group, stop)
     camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(options)))
     _watch(live, group, camera, stop)
+    return _end(live, group, stop)
+
+
+def _end(live: Live, group: ProcessGroup, stop: threading.Event) -> int:
+    """Says why it is over; returns the exit code."""
     if stop.is_set():
         live.console.print("stopping")
         return 0
-    ended = group.ended()[0]
-    if ended is camera and camera.exit_code() == 0:
+    ended = group.ended()
+    if [(process.name, process.exit_code()) for process in ended] == [("camera", 0)]:
         live.console.print("the source has ended")
         return 0
-    return _failure(live, ended)
+    fates = [process.fate() for process in ended] or [f"nothing was ready within {_READY_S:g} s"]
+    live.console.print(escape("; ".join(fates)))
+    return 1
 
 
 def _camera_parameters(options: Options) -> dict[str, Any]:
@@ -124,16 +131,6 @@ def _camera_parameters(options: Options) -> dict[str, Any]:
         listeners = 3 if options.record else 2  # node, table and recorder: none should miss the first image
         parameters["wait_for_subscribers"] = max(listeners, options.wait_for_subscribers)
     return parameters
-
-
-def wait_for_line(process: Process, text: str, timeout_s: float, stop: threading.Event) -> bool:
-    """Waits until a process writes a line that contains `text`; False if it ends, takes too long, or `stop` is set."""
-    for _ in range(round(timeout_s / 0.1)):
-        if any(text in line for line in list(process.tail)):
-            return True
-        if process.exit_code() is not None or stop.wait(0.1):
-            return False
-    return False
 
 
 def _watch(live: Live, group: ProcessGroup, camera: Process, stop: threading.Event) -> None:
@@ -153,10 +150,3 @@ def _watch(live: Live, group: ProcessGroup, camera: Process, stop: threading.Eve
         live.update(monitor.table())
     finally:
         rclpy.try_shutdown()
-
-
-def _failure(live: Live, process: Process) -> int:
-    code = process.exit_code()
-    what = "did not get ready" if code is None else f"ended with exit code {code}"
-    live.console.print(escape(f"the {process.name} {what}; its last lines are above"))
-    return 1

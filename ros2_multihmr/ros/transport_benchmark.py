@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -60,6 +61,7 @@ class Arrivals:
         setup: Which environment.
         sent, arrived: Numbers of images.
         p50_ms, p95_ms: Time from stamp to callback [ms]; NaN if nothing arrived.
+        profiles: Fast DDS profiles that sender and receiver ran with, by their own account; empty for none.
     """
 
     setup: str
@@ -67,6 +69,7 @@ class Arrivals:
     arrived: int
     p50_ms: float
     p95_ms: float
+    profiles: tuple[str, str]
 
 
 def main(options: Options) -> int:
@@ -106,9 +109,10 @@ def measure(setup: str, environment: dict[str, str], options: Options) -> Arriva
         for process in (sender, receiver):
             if process.wait(limit_s) != 0:
                 raise RuntimeError(f"the {process.name} failed: {' / '.join(process.tail)}")
-    latencies_ms = np.array(json.loads(receiver.tail[-1]))
-    p50, p95 = np.percentile(latencies_ms, (50, 95)) if len(latencies_ms) else (np.nan, np.nan)
-    return Arrivals(setup, options.count, len(latencies_ms), float(p50), float(p95))
+    sent, received = json.loads(sender.tail[-1]), json.loads(receiver.tail[-1])
+    p50, p95 = np.percentile(received["ms"], (50, 95)) if received["ms"] else (np.nan, np.nan)
+    profiles = sent["profile"], received["profile"]
+    return Arrivals(setup, options.count, len(received["ms"]), float(p50), float(p95), profiles)
 
 
 def _send(width: int, height: int, rate_hz: float, count: int) -> None:
@@ -123,6 +127,7 @@ def _send(width: int, height: int, rate_hz: float, count: int) -> None:
         stamp = node.get_clock().now().to_msg()
         publisher.publish(raw_image(Header(stamp=stamp, frame_id=str(i)), pixels))
     time.sleep(_SETTLE_S)
+    _tell({})
 
 
 def _receive(width: int, height: int, rate_hz: float, count: int) -> None:
@@ -141,7 +146,12 @@ def _receive(width: int, height: int, rate_hz: float, count: int) -> None:
     deadline = time.monotonic() + _SETTLE_S + count / rate_hz + _SILENCE_S
     while len(latencies_ms) < count and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.1)
-    sys.stdout.write(json.dumps(latencies_ms) + "\n")
+    _tell({"ms": latencies_ms})
+
+
+def _tell(result: dict[str, Any]) -> None:
+    profile = os.environ.get(PROFILE_VARIABLES[0], "")
+    sys.stdout.write(json.dumps(result | {"profile": profile}) + "\n")
 
 
 def _wait(condition: Callable[[], bool], problem: str) -> None:

@@ -1,0 +1,99 @@
+"""Predict: the files say what the estimator found."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ros2_multihmr import cli
+from ros2_multihmr.assets import asset
+from ros2_multihmr.calibration import Calibration, write_calibration
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.estimator import EstimatorConfig, create_estimator
+from ros2_multihmr.sources import read_image
+
+PHOTOGRAPH = asset("samples/basketball.jpg")
+
+
+@pytest.fixture(scope="module")
+def humans():
+    """The people that the estimator itself finds."""
+    image = read_image(PHOTOGRAPH)
+    camera = Camera.from_fov(image.shape[1], image.shape[0], 60.0)
+    found = create_estimator(EstimatorConfig()).estimate(image, camera, vertices=True)
+    assert len(found) >= 2
+    return found
+
+
+def _obj_vertices(path):
+    return np.array([line.split()[1:] for line in path.read_text().splitlines() if line.startswith("v ")], float)
+
+
+def test_json_overlay_and_meshes(humans, tmp_path, capsys):
+    assert cli.main(["predict", str(PHOTOGRAPH), "--out", str(tmp_path), "--mesh", "obj"]) == 0
+    result = json.loads((tmp_path / "basketball.json").read_text())
+    assert result["untrained"] and result["weights"] and not result["camera"]["calibrated"]
+    assert result["camera"]["width"] == 799 and len(result["people"]) == len(humans)
+    for i, person in enumerate(result["people"]):
+        assert np.isclose(person["scores"], humans.scores[i], atol=1e-5)
+        assert np.allclose(person["origin"], humans.origin[i], atol=1e-4)
+        assert np.allclose(person["rotvecs"], humans.rotvecs[i], atol=1e-4)
+        assert np.allclose(_obj_vertices(tmp_path / f"basketball_{i + 1}.obj"), humans.vertices[i], atol=1e-4)
+    picture, drawn = read_image(PHOTOGRAPH), read_image(tmp_path / "basketball_overlay.png")
+    assert drawn.shape == picture.shape and (np.abs(drawn.astype(int) - picture).max(axis=2) > 20).mean() > 0.03
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"{len(humans)} people in 1 images" in told and "untrained" in told and "guessed field of view of 60" in told
+
+
+def test_npz_holds_the_arrays(humans, tmp_path):
+    arguments = ["--out", str(tmp_path), "--data", "npz", "--mesh", "ply", "--mesh-lod", "reduced", "--no-overlay"]
+    assert cli.main(["predict", str(PHOTOGRAPH), *arguments]) == 0
+    with np.load(tmp_path / "basketball.npz") as arrays:
+        assert json.loads(str(arrays["about"]))["body"]["name"] == humans.body.name
+        assert np.allclose(arrays["vertices_lod"], humans.vertices_lod, atol=1e-4)
+        assert np.allclose(arrays["keypoints_2d"], humans.keypoints_2d, atol=1e-2)
+    header = (tmp_path / "basketball_1.ply").read_bytes()[:200].decode("ascii", "replace")
+    assert f"element face {len(humans.body.faces_lod)}" in header
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npz", *[".ply"] * len(humans)]
+
+
+def test_nobody_is_a_result_too(tmp_path):
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "black.png")
+    arguments = ["--out", str(tmp_path / "out"), "--detection-threshold", "1.0"]
+    assert cli.main(["predict", str(tmp_path / "black.png"), *arguments]) == 0
+    assert json.loads((tmp_path / "out" / "black.json").read_text())["people"] == []
+    assert (tmp_path / "out" / "black_overlay.png").exists()
+
+
+def test_equal_names_do_not_overwrite_each_other(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / folder / "x.png")
+    arguments = [str(tmp_path / "a"), str(tmp_path / "b" / "x.png"), "--out", str(tmp_path / "out"), "--no-overlay"]
+    assert cli.main(["predict", *arguments]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["x.json", "x_2.json"]
+
+
+def test_calibration_is_used_and_checked(tmp_path, capsys):
+    k = [[900.0, 0.0, 380.0], [0.0, 905.0, 270.0], [0.0, 0.0, 1.0]]
+    write_calibration(tmp_path / "good.yaml", Calibration.of(Camera(k, 799, 533, "plumb_bob", (-0.1, 0, 0, 0, 0))))
+    write_calibration(tmp_path / "other.yaml", Calibration.from_fov(640, 480, 60.0))
+    arguments = ["predict", str(PHOTOGRAPH), "--out", str(tmp_path), "--calibration"]
+    assert cli.main([*arguments, str(tmp_path / "good.yaml")]) == 0
+    camera = json.loads((tmp_path / "basketball.json").read_text())["camera"]
+    assert camera["k"] == k and camera["calibrated"] and camera["d"][0] == -0.1
+    assert cli.main([*arguments, str(tmp_path / "other.yaml")]) == 2
+    assert "640x480 images, this one is 799x533" in capsys.readouterr().err
+
+
+def test_broken_pictures_are_skipped_and_told(tmp_path, capsys):
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"broken")
+    assert cli.main(["predict", str(tmp_path), "--out", str(tmp_path / "out"), "--no-overlay"]) == 1
+    assert "1 images skipped" in capsys.readouterr().out and (tmp_path / "out" / "a.json").exists()
+
+
+def test_webcams_are_sent_to_run(capsys):
+    assert cli.main(["predict", "0"]) == 2
+    assert "multihmr run" in capsys.readouterr().err
