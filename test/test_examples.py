@@ -55,7 +55,7 @@ def _say(message, wanted):
 @pytest.mark.timeout(60)
 def test_nearest_person_is_told_with_its_uncertainty():
     people = [_human(3, 0.0, 0.0, 7.0, 0.7), _human(4, 1.2, 0.4, 3.0, 0.25)]
-    told = _say(HumanArray(humans=people, calibrated=True), "nearest")
+    told = _say(HumanArray(humans=people, calibrated=True), "nearest:")
     assert "2 people, nearest: body_4 at 3.26 m (+- 0.25 m), score 0.75" in told
     assert "untrained" not in told and "not calibrated" not in told
 
