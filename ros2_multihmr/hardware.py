@@ -13,12 +13,16 @@ _PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "onnxr
 def hardware(device: str = "cpu") -> dict[str, str]:
     """Returns names and sizes of this machine and versions of what runs on it, as words.
 
+    The load is the number of busy processes in the last minute, the measurement's own among them: with more than the cores,
+    times are too long.
+
     Args:
         device: The network's device; a GPU adds its name and memory.
     """
     facts = {
         "cpu": cpu_name(),
         "cores": str(usable_cores()),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "memory": f"{memory_bytes() / 2**30:.1f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

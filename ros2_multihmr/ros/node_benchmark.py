@@ -40,6 +40,7 @@ from ros2_multihmr.stopwatch import Stopwatch
 
 _MODULE = "ros2_multihmr.ros.node_benchmark"
 _WARM_UP = 10
+_MOST_CANDIDATES = 200
 _FOV_DEG = 60.0
 _LIMIT_S = 60.0
 _OUTPUTS = {"/multihmr/humans": HumanArray, "/multihmr/markers": MarkerArray, "/tf": TFMessage}
@@ -112,17 +113,17 @@ def main(options: Options) -> int:
 
 
 def find_people(image: NDArray[np.uint8], options: Options) -> Replay:
-    """Finds the best candidates in the image, whatever their score.
+    """Takes the best candidates in the image for people, whatever their score.
 
     Raises:
         ValueError: There are fewer candidates than people asked for.
     """
-    estimator = create_estimator(EstimatorConfig(detection_threshold=0.0, max_humans=options.people, nms_kernel=1))
+    estimator = create_estimator(EstimatorConfig(detection_threshold=0.0, max_humans=_MOST_CANDIDATES))
     camera = Camera.from_fov(options.width, options.height, _FOV_DEG)
     humans = estimator.estimate(image, camera, vertices=options.mesh_lod == "full")
     if len(humans) < options.people:
         raise ValueError(f"the image has {len(humans)} candidates for people; ask for no more with --people")
-    return Replay(estimator, humans)
+    return Replay(estimator, humans.select(np.arange(options.people)))
 
 
 def measure(replay: Replay, image: NDArray[np.uint8], options: Options) -> list[dict[str, float]]:
