@@ -60,7 +60,7 @@ def _run(name: str, args: list[str]) -> int:
     if name not in VERBS and name not in NODES:
         raise ValueError(f"no such verb; expected one of {', '.join([*VERBS, *NODES])}")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # As in the node: OpenMP's threads spin while they wait otherwise, and starve other processes. Read when torch loads.
+    # As in the node: OpenMP's threads would spin while they wait, and starve other processes. Read when torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     verb = (VERBS | NODES)[name]
     module = importlib.import_module(verb.module)

@@ -13,8 +13,8 @@ _PACKAGES = ("torch", "numpy", "opencv-python-headless", "opencv-python", "onnxr
 def hardware(device: str = "cpu") -> dict[str, str]:
     """Returns names and sizes of this machine and versions of what runs on it, as words.
 
-    The load is the number of busy processes in the last minute, the measurement's own among them: with more than the cores,
-    times are too long.
+    The load is the number of busy processes in the last minute, the measurement's own among them: if there were more of
+    them than cores, times are too long.
 
     Args:
         device: The network's device; a GPU adds its name and memory.

@@ -40,7 +40,7 @@ from ros2_multihmr.stopwatch import Stopwatch
 
 _MODULE = "ros2_multihmr.ros.node_benchmark"
 _WARM_UP = 10
-_MOST_CANDIDATES = 200
+_MOST_CANDIDATES, _LOWEST_SCORE = 200, 1e-6  # suppressed candidates have the score 0
 _FOV_DEG = 60.0
 _LIMIT_S = 60.0
 _OUTPUTS = {"/multihmr/humans": HumanArray, "/multihmr/markers": MarkerArray, "/tf": TFMessage}
@@ -118,7 +118,7 @@ def find_people(image: NDArray[np.uint8], options: Options) -> Replay:
     Raises:
         ValueError: There are fewer candidates than people asked for.
     """
-    estimator = create_estimator(EstimatorConfig(detection_threshold=0.0, max_humans=_MOST_CANDIDATES))
+    estimator = create_estimator(EstimatorConfig(detection_threshold=_LOWEST_SCORE, max_humans=_MOST_CANDIDATES))
     camera = Camera.from_fov(options.width, options.height, _FOV_DEG)
     humans = estimator.estimate(image, camera, vertices=options.mesh_lod == "full")
     if len(humans) < options.people:
