@@ -24,6 +24,12 @@ SHARE = {"": [Path("package.xml")], **{folder: sorted(Path(folder).glob("*.*")) 
 
 # ros2 run and launch start what lies in lib/<package>; pip puts the commands into bin.
 EXECUTABLE = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/../../bin/{name}" "$@"\n'
+# What a workspace's setup.bash does, for the Pythons of this environment: ROS's tools look for packages here, too.
+PATH_FILE = (
+    'import os, sys; _p = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":"))]; '
+    'os.environ["AMENT_PREFIX_PATH"] = ":".join(dict.fromkeys(_p)); del _p\n'
+)
+SITE_PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 
 
 class BuildRosidl(Command):
@@ -87,9 +93,10 @@ class PlatformDistribution(Distribution):
 
 def ament_files(stage: Path) -> list[tuple[str, list[str]]]:
     """Writes the package's entry in the ament index and its executables; returns them as data files."""
-    marker = stage / "packages" / NAME
+    marker, path_file = stage / "packages" / NAME, stage / f"{NAME}_ament_index.pth"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.touch()
+    path_file.write_text(PATH_FILE)
     config = ConfigParser()
     config.read(ROOT / "setup.cfg")
     lines = config["options.entry_points"]["console_scripts"].split("\n")
@@ -98,7 +105,8 @@ def ament_files(stage: Path) -> list[tuple[str, list[str]]]:
         path.parent.mkdir(exist_ok=True)
         path.write_text(EXECUTABLE.format(name=path.name))
         path.chmod(0o755)
-    folders = {"share/ament_index/resource_index/packages": [marker], f"lib/{NAME}": executables}
+    index = "share/ament_index/resource_index/packages"
+    folders = {index: [marker], f"lib/{NAME}": executables, SITE_PACKAGES: [path_file]}
     return [(folder, [os.path.relpath(path, ROOT) for path in paths]) for folder, paths in folders.items()]
 
 

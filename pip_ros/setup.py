@@ -10,8 +10,6 @@ from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # not there in a build by pip
-# What ROS's setup.bash exports, for every Python of the environment: where ament_index_python looks for packages.
-PATH_FILE = 'import os, sys; os.environ.setdefault("AMENT_PREFIX_PATH", sys.prefix)\n'
 
 import real_ros  # noqa: E402
 from build_backend import messages_version  # noqa: E402
@@ -27,7 +25,6 @@ class BuildPyWithMessages(build_py):
         super().run()
         built = build_interfaces("tf2_msgs", HERE / "tf2_msgs" / "msg", Path(self.build_lib))
         (built.package_dir / real_ros.MARKER).write_text((HERE / "src" / "tf2_ros" / real_ros.MARKER).read_text())
-        Path(self.build_lib, "multihmr_pip_ros.pth").write_text(PATH_FILE)
         self.distribution.data_files += built.data_files()
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
 
 def _free_domain() -> int:
-    """Returns a domain in which nobody is, that is, whose first participant's port is free (RTPS 9.6.1.1)."""
-    domains = random.SystemRandom().sample(range(1, 102), 101)  # above 101, ports are given to anyone by the kernel
-    for domain in domains:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
+    """Returns a ROS domain that no other test run has, and no other program: its first port (RTPS 9.6.1.1) is free."""
+    for domain in random.SystemRandom().sample(range(1, 102), 101):  # above 101, the kernel gives ports to anyone
+        lock = Path(tempfile.gettempdir(), f"multihmr_test_domain_{domain}").open("w")  # noqa: SIM115 (till the end)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.bind(("", 7400 + 250 * domain + 10))
-            except OSError:
-                continue
-            return domain
+        except OSError:
+            lock.close()
+            continue
+        _free_domain.lock = lock
+        return domain
     raise RuntimeError("all ROS domains of this machine are in use")
 
 
