@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import torch
 from small_network import small_inputs, small_network
 from torch import Tensor
 
+from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import Backend, choose_device, open_backend
-from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.backends.export import export_onnx
+from ros2_multihmr.backends.onnxruntime_backend import OnnxRuntimeBackend
+from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.weights_error import WeightsError
@@ -24,9 +28,25 @@ def open_torch(**changes: int) -> Backend:
     return TorchBackend(small_network(**changes))
 
 
-@pytest.fixture(params=[open_torch], ids=["torch"])
+@pytest.fixture(scope="module")
+def open_onnxruntime(tmp_path_factory: pytest.TempPathFactory) -> Opener:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is an optional extra")
+    folder = tmp_path_factory.mktemp("exports")
+
+    @functools.cache
+    def open_export(**changes: int) -> Backend:
+        weights, out = folder / "small.safetensors", folder / f"{len(list(folder.iterdir()))}.onnx"
+        save_weights(small_network(), weights)
+        export_onnx(weights, out, dynamic_batch=True, **{"max_humans": 10, "nms_kernel": 3, **changes})
+        return OnnxRuntimeBackend(out)
+
+    return open_export
+
+
+@pytest.fixture(params=["torch", "onnxruntime"])
 def opener(request: pytest.FixtureRequest) -> Opener:
-    return request.param  # type: ignore[no-any-return]
+    """Opens the small network with fields replaced."""
+    return open_torch if request.param == "torch" else request.getfixturevalue("open_onnxruntime")  # type: ignore[no-any-return]
 
 
 def assert_same(a: RawOutputs, b: RawOutputs, rows: slice) -> None:
@@ -85,7 +105,7 @@ def test_filled_slots_come_first(opener: Opener) -> None:
 
 def test_suppression_can_be_turned_off(opener: Opener) -> None:
     inputs = (*small_inputs(1), 0.3)
-    assert opener(nms_kernel=1).infer(*inputs).found > opener(nms_kernel=3).infer(*inputs).found
+    assert opener(nms_kernel=1).infer(*inputs).found > opener().infer(*inputs).found
 
 
 def test_outputs_carry_no_gradient_and_inputs_are_left_alone(opener: Opener) -> None:
@@ -120,6 +140,24 @@ def test_open_a_file(tmp_path: Path) -> None:
         open_backend(str(tmp_path / "other.safetensors"))
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_keeps_the_people(precision: str) -> None:
+    pixels, k = small_inputs(3)
+    expected = TorchBackend(small_network()).infer(pixels, k, SOME)
+    backend = TorchBackend(small_network(), precision=precision)
+    outputs = backend.infer(pixels, k, SOME)
+    assert all(not value.is_floating_point() or value.dtype == torch.float32 for value in outputs)
+    agreement = compare([(expected, outputs)])
+    scale = {"float16": 1, "bfloat16": 8}[precision]  # 8 bits of mantissa instead of 11
+    assert agreement.people > 3 and agreement.largest["scores"] > 0
+    assert agreement.beyond({name: scale * limit for name, limit in TOLERANCES["float16"].items()}) == []
+
+
+def test_unknown_precisions() -> None:
+    with pytest.raises(ValueError, match=f"precision: expected {', '.join(PRECISIONS)}; got 'int8'"):
+        TorchBackend(small_network(), precision="int8")
+
+
 def test_open_the_embedded_network() -> None:
     backend = open_backend("", "cpu", max_humans=6)
     assert backend.config.untrained and backend.config.max_humans == 6
@@ -128,7 +166,12 @@ def test_open_the_embedded_network() -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"backend": "tensorflow"}, "backend: expected auto or torch; got 'tensorflow'"),
+        ({"backend": "tensorflow"}, "backend: expected auto or torch, onnxruntime, tensorrt; got 'tensorflow'"),
+        ({"precision": "int8"}, "precision: expected auto or float32, float16, bfloat16; got 'int8'"),
+        ({"backend": "onnxruntime", "weights": "a.pt"}, "runs .onnx files: write one with `multihmr export`"),
+        ({"backend": "torch", "weights": "a.onnx"}, "a.onnx: backend torch runs weights, not exports"),
+        ({"backend": "tensorrt", "weights": "a.onnx", "device": "cpu"}, "tensorrt needs an NVIDIA GPU"),
+        ({"precision": "float16", "weights": "a.onnx"}, "leave precision at auto"),
         ({"device": "tpu"}, "device: expected auto, cpu, cuda or cuda:<index>; got 'tpu'"),
         ({"device": "cuda:first"}, "device: expected"),
         ({"device": "cuda:99"}, "device: 'cuda:99' asked for, but"),

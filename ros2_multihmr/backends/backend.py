@@ -7,13 +7,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, ONNX_SUFFIX, TENSORRT, OnnxRuntimeBackend
+from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
 from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.embedded import embedded_model
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
-BACKENDS = ("torch",)
+BACKENDS = ("torch", "onnxruntime", "tensorrt")
 
 
 class Backend(Protocol):
@@ -42,6 +43,7 @@ def open_backend(
     device: str = "auto",
     backend: str = "auto",
     *,
+    precision: str = "auto",
     nms_kernel: int = 3,
     max_humans: int = 20,
     threads: int = 0,
@@ -49,9 +51,11 @@ def open_backend(
     """Reads weights and makes them ready to run.
 
     Args:
-        weights: Path of a weights file; "" for the network that comes with the package.
+        weights: Path of a weights file, or of an .onnx file that was exported from one; "" for the network that comes
+            with the package.
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:<index>".
-        backend: "auto" or "torch".
+        backend: "auto" (by the file), "torch", "onnxruntime", or "tensorrt" (through ONNX Runtime).
+        precision: "auto" (float32, or the exported file's own), "float32", "float16" or "bfloat16".
         nms_kernel: Side of the window in which only the best score survives [tokens].
         max_humans: Most people per image.
         threads: CPU threads of the whole process; 0 leaves them as they are.
@@ -61,16 +65,46 @@ def open_backend(
         ValueError: A setting that cannot be, or a device that this machine lacks.
         MemoryError: The device has no room for the network.
     """
-    if backend not in ("auto", *BACKENDS):
-        raise ValueError(f"backend: expected auto or {', '.join(BACKENDS)}; got {backend!r}")
-    chosen = choose_device(device)
+    for name, value, known in (("backend", backend, BACKENDS), ("precision", precision, PRECISIONS)):
+        if value not in ("auto", *known):
+            raise ValueError(f"{name}: expected auto or {', '.join(known)}; got {value!r}")
     if threads < 0:
         raise ValueError(f"threads: expected 0 or more, got {threads}")
+    settings = {"nms_kernel": nms_kernel, "max_humans": max_humans}
+    is_onnx = weights.endswith(ONNX_SUFFIX)
+    if backend not in ("auto", "torch") and not is_onnx:
+        raise ValueError(f"backend {backend} runs {ONNX_SUFFIX} files: write one with `multihmr export`")
+    if is_onnx and backend == "torch":
+        raise ValueError(f"{weights}: backend torch runs weights, not exports: use backend auto or onnxruntime")
+    if is_onnx:
+        return _open_onnx(weights, device, backend, precision, threads, settings)
+    chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
-    settings = {"nms_kernel": nms_kernel, "max_humans": max_humans}
     model = load_weights(weights, **settings) if weights else embedded_model(**settings)
-    return TorchBackend(model, chosen)
+    return TorchBackend(model, chosen, "float32" if precision == "auto" else precision)
+
+
+def _open_onnx(
+    path: str, device: str, backend: str, precision: str, threads: int, settings: dict[str, int]
+) -> OnnxRuntimeBackend:
+    tensorrt = backend == "tensorrt"
+    if precision != "auto" and not (tensorrt and precision == "float16"):
+        raise ValueError(f"{path}: its precision was chosen by `multihmr export`: leave precision at auto")
+    name, _, index = device.partition(":")
+    if tensorrt and name == "cpu":
+        raise ValueError("backend tensorrt needs an NVIDIA GPU: use device auto or cuda")
+    if not tensorrt:
+        # A PyTorch for the CPU alone says nothing about ONNX Runtime's GPU: only auto asks it.
+        name = choose_device(device).type if device == "auto" else name
+    provider = TENSORRT if tensorrt else {"cpu": CPU, "cuda": CUDA}.get(name)
+    if provider is None or (index and not index.isdigit()):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:<index>; got {device!r}")
+    opened = OnnxRuntimeBackend(path, provider, int(index or 0), threads=threads, half=precision == "float16")
+    for setting, wanted in settings.items():
+        if (has := getattr(opened.config, setting)) != wanted:
+            raise ValueError(f"{path}: exported with {setting} {has}, got {wanted}: set it to that, or export again")
+    return opened
 
 
 def choose_device(device: str) -> torch.device:

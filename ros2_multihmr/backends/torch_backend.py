@@ -12,17 +12,28 @@ from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
+PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
 
 class TorchBackend:
-    """Runs a network in float32 without gradients."""
+    """Runs a network without gradients."""
 
-    def __init__(self, model: Network, device: torch.device | str = "cpu") -> None:
+    def __init__(self, model: Network, device: torch.device | str = "cpu", precision: str = "float32") -> None:
         """Moves the network to a device and keeps it.
 
+        Args:
+            model: The network; it is changed.
+            device: Where it runs.
+            precision: One of `PRECISIONS`, of the backbone; what decides who is a person stays in float32.
+
         Raises:
+            ValueError: No such precision.
             MemoryError: The device has no room for it.
         """
+        if precision not in PRECISIONS:
+            raise ValueError(f"precision: expected {', '.join(PRECISIONS)}; got {precision!r}")
         self._device = torch.device(device)
+        model.backbone.set_precision(PRECISIONS[precision])
         with _explain_memory(f"{model.config.weights} on {device}"):
             self._model = model.eval().requires_grad_(False).to(self._device)
 

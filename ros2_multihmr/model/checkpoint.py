@@ -48,7 +48,7 @@ def save_weights(model: Network, path: str | Path, *, half: bool = False, licenc
         if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
             raise ValueError(f"{path}: {_some(bad)} hold numbers too big for 16 bits; write the file with 32 bits")
     metadata = {CONFIG_KEY: config} | ({LICENCE_KEY: licence} if licence else {})
-    with _whole(Path(path)) as part:
+    with whole_file(Path(path)) as part:
         save_file(state, str(part), metadata=metadata)
 
 
@@ -105,7 +105,7 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Lets a file be written beside its place, and puts it there once it is whole."""
     part = path.with_name(f".{path.name}.part")
     try:

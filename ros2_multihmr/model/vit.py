@@ -110,13 +110,23 @@ class VisionTransformer(nn.Module):
         return self.norm(self.run_blocks(pixels)[:, 1:])
 
     def run_blocks(self, pixels: Tensor) -> Tensor:
-        """Computes (B, 1 + N, C), CLS first, not yet normalised, of (B, 3, S, S) images."""
-        patches = self.patch_embed(pixels)
+        """Computes (B, 1 + N, C), CLS first, not yet normalised, of (B, 3, S, S) images, in the images' precision."""
+        patches = self.patch_embed(pixels.to(self.cls_token.dtype))
         cls = self.cls_token.expand(patches.shape[0], -1, -1)
         tokens = torch.cat([cls, patches], dim=1) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens)
-        return tokens
+        return tokens.to(pixels.dtype)
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Lets the patches and blocks compute in 16 bits; the last normalisation and all behind it keep 32.
+
+        Detection compares scores with their neighbours' and with a threshold: that is where rounding loses people.
+        """
+        for part in (self.patch_embed, self.blocks):
+            part.to(dtype)
+        for table in (self.cls_token, self.pos_embed):
+            table.data = table.data.to(dtype)
 
 
 def resample_positions(table: Tensor, grid: int) -> Tensor:

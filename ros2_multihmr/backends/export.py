@@ -1,0 +1,180 @@
+"""Writes a network as an ONNX file that needs neither PyTorch nor this package's weights to run.
+
+The file is put in its place only after ONNX Runtime has found the same people with it as PyTorch has, on photographs
+and on noise. Suppression and the number of slots are part of the graph; the threshold is an input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ros2_multihmr.assets import asset
+from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
+from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
+from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, load_weights, whole_file
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.convert import licence_of
+from ros2_multihmr.model.embedded import embedded_model
+from ros2_multihmr.model.network import Network
+from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.read_outs import nominal_focal
+
+OPSET = 18
+PHOTOGRAPHS = ("samples/basketball.jpg", "samples/row_of_people.jpg")
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as everywhere
+PEOPLE = 6  # at most, per image, that the check looks for
+MAX_BYTES = 2**31 - 2**20  # of a file without a second one beside it
+MAX_BATCH = 64
+PRECISION_KEY = "multihmr_precision"
+_NEEDS = ("onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written.
+
+    Attributes:
+        path: The file.
+        file_bytes: Its size.
+        precision: "float32", or "float16" for a backbone in 16 bits.
+        dynamic_batch: True if it takes any number of images at once.
+        agreement: How far ONNX Runtime and PyTorch were apart in the check.
+    """
+
+    path: Path
+    file_bytes: int
+    precision: str
+    dynamic_batch: bool
+    agreement: Agreement
+
+
+def export_onnx(
+    weights: str | Path,
+    out: str | Path,
+    *,
+    dynamic_batch: bool = False,
+    half: bool = False,
+    max_humans: int = 20,
+    nms_kernel: int = 3,
+) -> ExportReport:
+    """Writes a network as an ONNX file, checked.
+
+    Args:
+        weights: A weights file that `load_weights` reads; "" for the network that comes with the package.
+        out: File to write, ending in .onnx.
+        dynamic_batch: True for any number of images at once; False for one, which TensorRT likes better.
+        half: True to compute the backbone in 16 bits; what decides who is a person stays in 32.
+        max_humans: Slots for people in one image.
+        nms_kernel: Side of the window in which only the best score survives [tokens].
+
+    Raises:
+        WeightsError: The weights are missing, damaged, or not what was expected.
+        ValueError: Another ending, a package is missing, or the file would be too big; says what to do.
+        ArithmeticError: The file's outputs differ from PyTorch's; nothing is written.
+    """
+    out = Path(out).expanduser()
+    if out.suffix != ONNX_SUFFIX:
+        raise ValueError(f"{out}: expected a name ending in {ONNX_SUFFIX}")
+    if missing := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
+        raise ValueError(f"export needs {', '.join(missing)}: pip install {' '.join(missing)}")
+    settings = {"max_humans": max_humans, "nms_kernel": nms_kernel}
+    model = load_weights(weights, **settings) if str(weights) else embedded_model(**settings)
+    precision = "float16" if half else "float32"
+    checks = [_check_of(model, pixels, k) for pixels, k in check_inputs_of(model.config)]
+    model.backbone.set_precision(torch.float16 if half else torch.float32)
+    with whole_file(out) as part:
+        _write(model, part, dynamic_batch, precision)
+        backend = OnnxRuntimeBackend(part)
+        agreement = compare((expected, backend.infer(*inputs)) for inputs, expected in checks)
+        _require_agreement(agreement, precision, out)
+    return ExportReport(out, out.stat().st_size, precision, dynamic_batch, agreement)
+
+
+def check_inputs_of(config: MultiHMRConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields images (1, 3, S, S) with intrinsics (1, 3, 3): photographs and noise, straight and askew cameras."""
+    size, generator = config.image_size, np.random.default_rng(0)
+    focal = nominal_focal(size)
+    centred = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
+    askew = torch.tensor([[0.8 * focal, 0, 0.45 * size], [0, 0.9 * focal, 0.6 * size], [0, 0, 1]])[None]
+    mean, std = np.array(MEAN), np.array(STD)
+    for name, k in zip(PHOTOGRAPHS, (centred, askew)):
+        with Image.open(asset(name)) as photograph:
+            pixels = np.asarray(photograph.convert("RGB").resize((size, size)), np.float64) / 255
+        yield torch.from_numpy((pixels - mean) / std).permute(2, 0, 1)[None].float(), k
+    for k in (centred, askew):
+        yield torch.from_numpy(generator.standard_normal((1, 3, size, size), np.float32)), k
+
+
+def _check_of(model: Network, pixels: Tensor, k: Tensor) -> tuple[tuple[Tensor, Tensor, float], RawOutputs]:
+    """Inputs, with a threshold that no score is near, and what PyTorch returns for them."""
+    with torch.inference_mode():
+        scores = model.detect(model.backbone(pixels)).flatten().sort(descending=True).values
+        best = scores[: min(PEOPLE, model.config.max_humans) + 1]
+        gap = int((best[:-1] - best[1:]).argmax())
+        threshold = float((best[gap] + best[gap + 1]) / 2)
+        outputs: RawOutputs = model(pixels, k, torch.tensor(threshold))
+    return (pixels, k, threshold), outputs
+
+
+def _write(model: Network, path: Path, dynamic_batch: bool, precision: str) -> None:
+    import onnx
+
+    size, batch = model.config.image_size, 2 if dynamic_batch else 1
+    pixels, k = torch.zeros(batch, 3, size, size), torch.eye(3).repeat(batch, 1, 1)
+    images = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
+    with _quiet(), torch.inference_mode():
+        program: Any = torch.onnx.export(
+            model,
+            (pixels, k, torch.tensor(0.5)),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=list(RawOutputs._fields),
+            dynamic_shapes=(images, images, None) if dynamic_batch else None,
+        )
+    proto = program.model_proto
+    if proto.ByteSize() > MAX_BYTES:
+        raise ValueError(f"{path}: the network needs more than 2 GiB, the most of an ONNX file; export it with half")
+    config = json.dumps(dataclasses.asdict(model.config))
+    licence = licence_of(model.config)
+    metadata = {CONFIG_KEY: config, PRECISION_KEY: precision} | ({LICENCE_KEY: licence} if licence else {})
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    onnx.save(proto, str(path))
+
+
+def _require_agreement(agreement: Agreement, precision: str, out: Path) -> None:
+    if faults := agreement.beyond(TOLERANCES[precision]):
+        raise ArithmeticError(
+            f"{out}: not written: ONNX Runtime's outputs differ from PyTorch's ({'; '.join(faults)}). "
+            "Other versions of torch, onnxscript or onnxruntime may do better; float16 overflows in some networks."
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks about packages that are not needed, and about its own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

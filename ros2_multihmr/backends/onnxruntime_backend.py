@@ -1,0 +1,151 @@
+"""The network through ONNX Runtime, from a file of `export`: on the CPU, through CUDA, or through TensorRT."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ros2_multihmr.backends.torch_backend import check_inputs
+from ros2_multihmr.model.checkpoint import CONFIG_KEY
+from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.weights_error import WeightsError
+
+ONNX_SUFFIX = ".onnx"
+INPUTS = ("pixels", "k", "threshold")
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+# TensorRT takes minutes to build an engine; it is kept for the same file, GPU and version.
+ENGINE_CACHE = "~/.cache/multihmr/tensorrt"
+_AGAIN = "write it again with `multihmr export`"
+_ERRORS_ONLY = 3
+
+
+class OnnxRuntimeBackend:
+    """Runs an exported network."""
+
+    def __init__(
+        self, path: str | Path, provider: str = CPU, device_index: int = 0, *, threads: int = 0, half: bool = False
+    ) -> None:
+        """Opens a file.
+
+        Args:
+            path: File of `export.export_onnx`, whose numbers have the precision with which it was exported.
+            provider: ONNX Runtime's name of what runs it: `CPU`, `CUDA` or `TENSORRT`.
+            device_index: Which GPU.
+            threads: CPU threads; 0: as many as there are cores.
+            half: True to let TensorRT compute a float32 file in 16 bits where that is faster.
+
+        Raises:
+            WeightsError: The file is missing, damaged, or not one of ours.
+            ValueError: ONNX Runtime is not installed, or cannot use the provider here.
+        """
+        self._path = Path(path).expanduser()
+        self._session = open_session(self._path, _providers(provider, device_index, half), threads)
+        self._config = _read_config(self._session, self._path)
+        self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
+        on_gpu = provider != CPU and torch.cuda.is_available()
+        self._device = torch.device("cuda", device_index) if on_gpu else torch.device("cpu")
+
+    @property
+    def config(self) -> MultiHMRConfig:
+        """The network's configuration."""
+        return self._config
+
+    @property
+    def device(self) -> torch.device:
+        """Where outputs lie."""
+        return self._device
+
+    def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
+        """Runs the network on B images, see `Backend.infer`.
+
+        Raises:
+            ValueError: Arrays of the wrong shape.
+        """
+        check_inputs(pixels, k, self._config)
+        images, cameras = (tensor.detach().cpu().float().contiguous().numpy() for tensor in (pixels, k))
+        step = 1 if self._one_by_one else len(images)
+        parts = [
+            self._run(images[first : first + step], cameras[first : first + step], threshold)
+            for first in range(0, len(images), step)
+        ]
+        return RawOutputs(*(torch.from_numpy(np.concatenate(arrays)).to(self._device) for arrays in zip(*parts)))
+
+    def _run(self, images: Any, cameras: Any, threshold: float) -> list[Any]:
+        outputs: list[Any] = self._session.run(
+            list(RawOutputs._fields), dict(zip(INPUTS, (images, cameras, np.array(threshold, np.float32))))
+        )
+        return outputs
+
+
+def open_session(path: Path, providers: list[tuple[str, dict[str, Any]]], threads: int) -> Any:
+    """Opens an ONNX file with the first of the providers, and with no other in its place.
+
+    Raises:
+        WeightsError: The file is missing or damaged.
+        ValueError: ONNX Runtime is not installed, or cannot use the provider here.
+    """
+    runtime, provider = import_runtime(), providers[0][0]
+    if provider not in runtime.get_available_providers():
+        raise ValueError(
+            f"this ONNX Runtime has no {provider}, only {', '.join(runtime.get_available_providers())}. "
+            "Install onnxruntime-gpu in place of onnxruntime, or use device cpu."
+        )
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file. Give the path of a file that `multihmr export` wrote.")
+    options = runtime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = _ERRORS_ONLY, threads
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # ONNX Runtime's errors share no class of their own
+        reason = str(error).split("\n")[0]
+        raise WeightsError(f"{path}: ONNX Runtime cannot open it ({reason}). If it is damaged, {_AGAIN}.") from error
+    if session.get_providers()[0] != provider:  # it would go on with the CPU
+        raise ValueError(
+            f"ONNX Runtime could not load {provider}: its CUDA, cuDNN or TensorRT libraries are missing or of another "
+            "version (https://onnxruntime.ai/docs/execution-providers). Use device cpu or backend torch meanwhile."
+        )
+    return session
+
+
+def import_runtime() -> Any:
+    """Imports ONNX Runtime, an optional extra.
+
+    Raises:
+        ValueError: It is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ValueError(
+            "ONNX Runtime is not installed: pip install onnxruntime, or onnxruntime-gpu for NVIDIA GPUs."
+        ) from error
+    return onnxruntime
+
+
+def _providers(provider: str, device_index: int, half: bool) -> list[tuple[str, dict[str, Any]]]:
+    """What runs the network, and what runs operators that the one before cannot."""
+    cpu: tuple[str, dict[str, Any]] = (CPU, {})
+    cuda = (CUDA, {"device_id": device_index, "use_tf32": 0})  # float32 means float32
+    if provider != TENSORRT:
+        return [cpu] if provider == CPU else [cuda, cpu]
+    cache = Path(ENGINE_CACHE).expanduser()
+    cache.mkdir(parents=True, exist_ok=True)
+    engines = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+    return [(TENSORRT, {"device_id": device_index, "trt_fp16_enable": half, **engines}), cuda, cpu]
+
+
+def _read_config(session: Any, path: Path) -> MultiHMRConfig:
+    text = session.get_modelmeta().custom_metadata_map.get(CONFIG_KEY)
+    names = [value.name for value in session.get_inputs()], [value.name for value in session.get_outputs()]
+    if text is None or names != (list(INPUTS), list(RawOutputs._fields)):
+        raise WeightsError(f"{path}: not an export of this package: {_AGAIN}.")
+    try:
+        return MultiHMRConfig.from_dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{path}: {error}. The file belongs to another version: {_AGAIN}.") from error

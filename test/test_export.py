@@ -1,0 +1,161 @@
+"""Exports: checked before they are there, opened by path, and clear when they are not what they should be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_network import SMALL, small_inputs, small_network
+from torch import Tensor
+
+from ros2_multihmr.backends import export, onnxruntime_backend
+from ros2_multihmr.backends.agreement import TOLERANCES, compare
+from ros2_multihmr.backends.backend import open_backend
+from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
+from ros2_multihmr.backends.onnxruntime_backend import CUDA, OnnxRuntimeBackend
+from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
+from ros2_multihmr.model.weights_error import WeightsError
+
+onnx = pytest.importorskip("onnx", reason="export is an optional extra")
+pytest.importorskip("onnxruntime", reason="export is an optional extra")
+pytest.importorskip("onnxscript", reason="export is an optional extra")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(small_network(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(weights: Path) -> ExportReport:
+    """One image at a time, 12 slots."""
+    return export_onnx(weights, weights.with_name("small.onnx"), max_humans=12)
+
+
+def rewritten(source: Path, target: Path, metadata: dict[str, str]) -> Path:
+    model = onnx.load(str(source))
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    onnx.save(model, str(target))
+    return target
+
+
+def test_report(exported: ExportReport) -> None:
+    assert exported.file_bytes == exported.path.stat().st_size > 1e5
+    assert (exported.precision, exported.dynamic_batch, exported.agreement.lost) == ("float32", False, 0.0)
+    assert exported.agreement.people >= 4 and exported.agreement.beyond(TOLERANCES["float32"]) == []
+
+
+def test_the_configuration_is_in_the_file(exported: ExportReport) -> None:
+    metadata = {entry.key: entry.value for entry in onnx.load(str(exported.path)).metadata_props}
+    assert json.loads(metadata[CONFIG_KEY]) == dataclasses.asdict(dataclasses.replace(SMALL, max_humans=12))
+    assert metadata[PRECISION_KEY] == "float32"
+
+
+def test_the_path_chooses_the_backend(exported: ExportReport) -> None:
+    backend = open_backend(str(exported.path), "cpu", max_humans=12, threads=1)
+    assert isinstance(backend, OnnxRuntimeBackend)
+    assert backend.config == dataclasses.replace(SMALL, max_humans=12) and backend.device == torch.device("cpu")
+    with pytest.raises(ValueError, match="exported with max_humans 12, got 20: set it to that, or export again"):
+        open_backend(str(exported.path), "cpu")
+
+
+def test_files_for_one_image_take_several_one_by_one(exported: ExportReport) -> None:
+    pixels, k = small_inputs(3)
+    outputs = OnnxRuntimeBackend(exported.path).infer(pixels, k, 0.5)
+    expected = TorchBackend(small_network(max_humans=12)).infer(pixels, k, 0.5)
+    for ours, theirs in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_sixteen_bits(weights: Path, tmp_path: Path, exported: ExportReport) -> None:
+    report = export_onnx(weights, tmp_path / "half.onnx", half=True, max_humans=12)
+    assert report.precision == "float16" and report.file_bytes < exported.file_bytes
+    assert report.agreement.beyond(TOLERANCES["float32"]) != [] == report.agreement.beyond(TOLERANCES["float16"])
+
+
+def test_what_disagrees_is_not_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(OnnxRuntimeBackend):
+        def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> Any:
+            raw = super().infer(pixels, k, threshold)
+            return raw._replace(depth=raw.depth * torch.nan)
+
+    monkeypatch.setattr(export, "OnnxRuntimeBackend", Wrong)
+    with pytest.raises(ArithmeticError, match=r"wrong.onnx: not written: .*\(depth nan, allowed 0.001\)"):
+        export_onnx(weights, tmp_path / "wrong.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_people_who_are_lost_count() -> None:
+    pixels, k = small_inputs(2)
+    raw = TorchBackend(small_network()).infer(pixels, k, 0.5)
+    fewer = raw._replace(mask=raw.mask & (torch.arange(10) > 0))
+    agreement = compare([(raw, fewer), (fewer, raw)])
+    assert agreement.lost == pytest.approx(2 / int(raw.mask.sum())) and agreement.largest["rotmats"] == 0
+    assert agreement.beyond(TOLERANCES["float32"]) == [f"lost {agreement.lost:.2g}, allowed 0"]
+
+
+def test_the_check_sees_photographs_and_noise() -> None:
+    inputs = list(check_inputs_of(SMALL))
+    assert all(pixels.shape == (1, 3, 112, 112) and k.shape == (1, 3, 3) for pixels, k in inputs)
+    roughness = [float((pixels[..., 1:] - pixels[..., :-1]).abs().mean()) for pixels, _ in inputs]
+    assert max(roughness[:2]) < 0.5 < min(roughness[2:]), "neighbouring pixels of photographs are alike"
+    assert len({float(k[0, 0, 0] / k[0, 1, 1]) for _, k in inputs}) == 2
+
+
+def test_other_endings_and_missing_packages(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"expected a name ending in \.onnx"):
+        export_onnx(weights, tmp_path / "model.bin")
+    monkeypatch.setattr(export, "_NEEDS", ("onnx", "a_package_that_is_not_there"))
+    with pytest.raises(ValueError, match="export needs a_package_that_is_not_there: pip install"):
+        export_onnx(weights, tmp_path / "model.onnx")
+
+
+def test_missing_and_damaged_exports(exported: ExportReport, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="no such weights file"):
+        OnnxRuntimeBackend(tmp_path / "nothing.onnx")
+    cut = tmp_path / "cut.onnx"
+    for keep in (0, 1000, -1000):
+        cut.write_bytes(exported.path.read_bytes()[:keep])
+        with pytest.raises(WeightsError, match=r"cut\.onnx: .*write it again with `multihmr export`"):
+            OnnxRuntimeBackend(cut)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "text"),
+    [
+        ({}, "not an export of this package"),
+        ({CONFIG_KEY: "{}"}, "missing .*The file belongs to another version"),
+        ({CONFIG_KEY: "nonsense"}, "The file belongs to another version"),
+    ],
+)
+def test_exports_of_others(exported: ExportReport, tmp_path: Path, metadata: dict[str, str], text: str) -> None:
+    with pytest.raises(WeightsError, match=text):
+        OnnxRuntimeBackend(rewritten(exported.path, tmp_path / "other.onnx", metadata))
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_providers_that_are_not_there(exported: ExportReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = onnxruntime_backend.import_runtime()
+    if CUDA not in runtime.get_available_providers():
+        with pytest.raises(ValueError, match=f"no {CUDA}, only .*Install onnxruntime-gpu in place of onnxruntime"):
+            open_backend(str(exported.path), "cuda", max_humans=12)
+    # A provider whose libraries are missing: ONNX Runtime would go on with the CPU and only log it.
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [CUDA])
+    with pytest.raises(ValueError, match=f"could not load {CUDA}.*Use device cpu or backend torch"):
+        OnnxRuntimeBackend(exported.path, CUDA)
+
+
+def test_without_onnx_runtime(exported: ExportReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match="pip install onnxruntime, or onnxruntime-gpu"):
+        OnnxRuntimeBackend(exported.path)
