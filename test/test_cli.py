@@ -134,6 +134,11 @@ def test_predict_needs_no_ros():
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
+def test_run_needs_no_rosbags_unless_it_records():
+    code = "import sys; sys.modules['rosbags'] = None; import ros2_multihmr.ros.run, ros2_multihmr.ros.node_benchmark"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
 def test_help_is_quick_because_it_loads_nothing():
     code = f"import sys; from ros2_multihmr import cli; cli.main([]); {LOADED}"
     done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True)
@@ -146,7 +151,7 @@ def _start(*args):
 
 
 def test_run_records_what_came_of_every_picture(tmp_path):
-    process = _start("--no-loop", "--record", str(tmp_path / "bag"))
+    process = _start("--no-loop", "--rate-hz", "4", "--record", str(tmp_path / "bag"))
     text = process.communicate(timeout=120.0)[0]
     assert process.returncode == 0 and "the source has ended" in text and "never trained" in text, text
     people = read_bag(tmp_path / "bag")["/multihmr/humans"]

@@ -11,8 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.ros.bag import read_bag
-from ros2_multihmr.ros.processes import ProcessGroup, local_environment, ros_arguments
-from ros2_multihmr.ros.recorder import READY
+from ros2_multihmr.ros.processes import RECORDING, ProcessGroup, local_environment, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_MODULE, NODE_REMAPS, RECORDER_MODULE
 
 PHOTOGRAPH, FRAME, FOV_DEG = "samples/basketball.jpg", "front_camera", 60.0
@@ -30,7 +29,7 @@ def received(request, tmp_path_factory):
     with ProcessGroup(lambda name, line: lines.append(f"{name}: {line}"), local_environment(os.environ)) as group:
         group.start("node", NODE_MODULE, ros_arguments(node, NODE_REMAPS))
         subscriber = group.start("subscriber", RECORDER_MODULE, ros_arguments({"out": str(folder)}))
-        assert group.wait_for_line(subscriber, READY, DEADLINE_S, threading.Event()), lines
+        assert group.wait_for_line(subscriber, RECORDING, DEADLINE_S, threading.Event()), lines
         sender = group.start("camera", CAMERA_MODULE, ros_arguments(camera | {"wait_for_subscribers": 2}))
         assert sender.wait(DEADLINE_S) == 0, lines
         codes = group.stop()

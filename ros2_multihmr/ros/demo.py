@@ -23,8 +23,14 @@ from ros2_multihmr.estimator import EstimatorConfig
 from ros2_multihmr.ros.demo_report import Part, problems, read_recording
 from ros2_multihmr.ros.demo_show import show, write_pictures
 from ros2_multihmr.ros.monitor import Monitor
-from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
-from ros2_multihmr.ros.recorder import READY
+from ros2_multihmr.ros.processes import (
+    RECORDING,
+    Process,
+    ProcessGroup,
+    local_environment,
+    random_domain,
+    ros_arguments,
+)
 from ros2_multihmr.ros.run import (
     CAMERA_MODULE,
     NODE_MODULE,
@@ -106,16 +112,16 @@ def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Co
         DemoError: A process failed, or was too slow.
     """
     bag = out / "bag"
-    if (bag / "metadata.yaml").is_file() or not any(bag.glob("*")):
-        shutil.rmtree(bag, ignore_errors=True)
+    if bag.is_dir() and all(path.suffix in (".mcap", ".yaml") for path in bag.iterdir()):
+        shutil.rmtree(bag)  # an earlier demo's; anything else there is not ours to remove
     os.environ.update(local_environment(os.environ) | random_domain())
     with stop_signals() as stop, ProcessGroup(Logs(out).write, os.environ) as group:
         with console.status("starting node and recorder"):
             # Every image gets markers, whatever its stamp.
             group.start("node", NODE_MODULE, node_arguments(options, markers_rate_hz=0.0))
             recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": str(bag), "overlay": True}))
-            if not group.wait_for_line(recorder, READY, _READY_S, stop):
-                raise DemoError(failure(group, out))
+            if not group.wait_for_line(recorder, RECORDING, _READY_S, stop):
+                raise KeyboardInterrupt if stop.is_set() else DemoError(failure(group, out))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
             _send_parts(parts, group, out, stop, console)
@@ -138,7 +144,9 @@ def _send_parts(parts: list[Part], group: ProcessGroup, out: Path, stop: threadi
                 status.update(f"{part.name} at {rate_hz:.1f} Hz: {monitor.people.count} of {sent} images answered")
                 if camera.exit_code() == 0:
                     deadline = min(deadline, time.monotonic() + _ANSWER_S)
-                if stop.is_set() or _failed(group) or time.monotonic() > deadline:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                if _failed(group) or time.monotonic() > deadline:
                     raise DemoError(failure(group, out))
         rate_hz = min(_VIDEO_RATE_HZ, _BUSY_SHARE / max(1e-3 * monitor.people.latency_ms(), 1e-3))
     executor.spin_once(timeout_sec=1.0)  # what is still under way to the recorder

@@ -17,6 +17,8 @@ from typing import Any
 from ros2_multihmr.ros.environment import set_defaults
 
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+RECORDING = "recording"
+"""The recorder's word for: everybody publishes, I listen. Here, because the recorder needs packages of its own."""
 _KEPT_LINES = 30
 _POLL_S = 0.1
 # A lifecycle node lives on after these, and waits for commands that nobody here will give.

@@ -27,9 +27,9 @@ from ros2_multihmr.ros.bag import BagWriter
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
 from ros2_multihmr.ros.node import stop_on_signals
+from ros2_multihmr.ros.processes import RECORDING
 from ros2_multihmr.settings import checked, setting
 
-READY = "recording"
 _READY_PERIOD_S = 0.2
 _STOP_PERIOD_S = 0.1
 _DEPTH = 100  # writing to a slow disk must not lose messages
@@ -112,7 +112,7 @@ class Recorder(Node):
     def _tell_when_ready(self) -> None:
         if all(self.count_publishers(topic) for topic in self._awaited):
             self._ready_timer.cancel()
-            self.get_logger().info(f"{READY} {len(self.counts)} topics into {self.config.out}")
+            self.get_logger().info(f"{RECORDING} {len(self.counts)} topics into {self.config.out}")
 
     def close(self) -> None:
         """Finishes the bag; without this it cannot be read."""

@@ -22,8 +22,14 @@ from ros2_multihmr.calibration import read_calibration
 from ros2_multihmr.estimator import EstimatorConfig
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
-from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, Process, ProcessGroup, local_environment, ros_arguments
-from ros2_multihmr.ros.recorder import READY
+from ros2_multihmr.ros.processes import (
+    DISCOVERY_VARIABLE,
+    RECORDING,
+    Process,
+    ProcessGroup,
+    local_environment,
+    ros_arguments,
+)
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import open_source
 
@@ -104,7 +110,7 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
     group.start("node", NODE_MODULE, [*node_arguments(options, **transport), *file])
     if options.record:
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
-        if not group.wait_for_line(recorder, READY, _READY_S, stop):
+        if not group.wait_for_line(recorder, RECORDING, _READY_S, stop):
             return _end(live, group, stop)
     camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(options)))
     _watch(live, group, camera, stop)
