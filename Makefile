@@ -23,7 +23,7 @@ GPU := $(filter-out 0,$(CUDA))
 VENV ?= .venv$(if $(SOURCED),-ros)$(addprefix -,$(if $(SOURCED),,$(filter-out jazzy,$(ROS_DISTRO))))$(if $(GPU),-cuda)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet)
-EXTRAS := record,dev$(addprefix $(comma),$(WITH))$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
+EXTRAS := record,dev,$(if $(GPU),onnx-gpu,onnx)$(addprefix $(comma),$(WITH))$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
 
 CONSTRAINTS := -c $(VENV)/constraints.txt $(if $(SOURCED),,-c constraints-$(ROS_DISTRO).txt)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
