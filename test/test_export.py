@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_network import SMALL, small_inputs, small_network
 from torch import Tensor
 
+from ros2_multihmr.assets import asset
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import open_backend
 from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
 from ros2_multihmr.backends.onnxruntime_backend import CUDA, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.estimator import EstimatorConfig, create_estimator
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
 from ros2_multihmr.model.weights_error import WeightsError
 
@@ -159,3 +164,17 @@ def test_without_onnx_runtime(exported: ExportReport, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ValueError, match="pip install onnxruntime, or onnxruntime-gpu"):
         OnnxRuntimeBackend(exported.path)
+
+
+def test_the_estimator_finds_the_same_people_with_an_export(tmp_path: Path) -> None:
+    path = export_onnx("", tmp_path / "embedded.onnx").path
+    with Image.open(asset("samples/row_of_people.jpg")) as file:
+        image = np.asarray(file.convert("RGB"))
+    camera = Camera.from_fov(image.shape[1], image.shape[0], 60.0)
+    theirs, ours = (
+        create_estimator(EstimatorConfig(weights=weights, device="cpu")).estimate(image, camera)
+        for weights in (str(path), "")
+    )
+    assert len(ours) > 1
+    np.testing.assert_allclose(theirs.vertices_lod, ours.vertices_lod, atol=1e-4)
+    np.testing.assert_allclose(theirs.keypoints_2d, ours.keypoints_2d, atol=0.05)
