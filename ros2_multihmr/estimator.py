@@ -34,7 +34,14 @@ class EstimatorConfig:
         "", "Folder with body-model files of your own (SMPL-X); empty: ~/.local/share/multihmr/body_models"
     )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:<number>")
-    backend: str = setting("auto", "What runs the network", choices=("auto", "torch"))
+    backend: str = setting(
+        "auto", "What runs the network; auto: by the weights' file", choices=("auto", "torch", "onnxruntime", "tensorrt")
+    )
+    precision: str = setting(
+        "auto",
+        "Of the network's backbone; auto: float32, or an exported file's own",
+        choices=("auto", "float32", "float16", "bfloat16"),
+    )
     threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
     detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
@@ -69,6 +76,7 @@ def create_estimator(config: EstimatorConfig) -> Estimator:
         config.weights,
         config.device,
         config.backend,
+        precision=config.precision,
         threads=config.threads,
         nms_kernel=config.nms_kernel,
         max_humans=config.max_humans,
