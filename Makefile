@@ -57,7 +57,7 @@ $(VENV)/.environment: constraints.txt $(wildcard constraints-*.txt) pyproject.to
 	$(PYTHON) -m venv $(if $(SOURCED),--system-site-packages) $(VENV)
 	@# ROS's apt packages are compiled against numpy 1.26 and break with numpy 2.
 	sed -e '$(if $(SOURCED),s/^numpy==.*/numpy<2/)' constraints.txt > $(VENV)/constraints.txt
-	$(PIP) install $(CONSTRAINTS) setuptools numpy pyyaml $(if $(SOURCED),,ros-std-msgs ros-geometry-msgs)
+	$(PIP) install --use-pep517 $(CONSTRAINTS) setuptools numpy pyyaml $(if $(SOURCED),,ros-std-msgs ros-geometry-msgs)
 ifeq ($(GPU),)
 	@# Without its dependencies, which PyPI has: then only one page of this index is asked for, and not even that
 	@# where it cannot be reached and pip has the wheel from elsewhere (PIP_FIND_LINKS).
