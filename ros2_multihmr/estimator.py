@@ -35,7 +35,9 @@ class EstimatorConfig:
     )
     device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:<number>")
     backend: str = setting(
-        "auto", "What runs the network; auto: by the weights' file", choices=("auto", "torch", "onnxruntime", "tensorrt")
+        "auto",
+        "What runs the network; auto: by the weights' file",
+        choices=("auto", "torch", "onnxruntime", "tensorrt"),
     )
     precision: str = setting(
         "auto",
