@@ -68,8 +68,9 @@ def load_weights(path: str | Path, **overrides: int) -> Network:
     """
     path = Path(path).expanduser()
     _check_file(path)
-    state, config = _read_own(path) if path.suffix == OWN_SUFFIX else _read_official(path)
-    return assemble(with_overrides(config, overrides), state, str(path))
+    own = path.suffix == OWN_SUFFIX
+    state, config = _read_own(path) if own else _read_official(path)
+    return assemble(with_overrides(config, overrides), state, str(path), copy=own)
 
 
 def with_overrides(config: MultiHMRConfig, overrides: Mapping[str, int]) -> MultiHMRConfig:
@@ -83,13 +84,14 @@ def with_overrides(config: MultiHMRConfig, overrides: Mapping[str, int]) -> Mult
     return dataclasses.replace(config, **overrides)  # type: ignore[arg-type]
 
 
-def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -> Network:
-    """Builds a network around a state dict, without a second copy of the weights.
+def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str, *, copy: bool = False) -> Network:
+    """Builds a network around a state dict.
 
     Args:
         config: Its configuration.
         state: Exactly its tensors, by our names.
         source: Where they come from, for errors.
+        copy: True for tensors that live in a mapped file, which may change; others become the network's own.
 
     Raises:
         WeightsError: Missing, additional or misshapen tensors, or numbers that are not finite.
@@ -97,7 +99,7 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str) -
     with torch.device("meta"):
         model = build_network(config)
     _check_tensors(model.state_dict(), state, source)
-    floats = {name: tensor.to(torch.float32, copy=True) for name, tensor in state.items()}
+    floats = {name: tensor.to(torch.float32, copy=copy) for name, tensor in state.items()}
     if bad := [name for name, tensor in floats.items() if not tensor.isfinite().all()]:
         raise WeightsError(f"{source}: damaged: {_some(bad)} hold numbers that are not finite. Get the file again.")
     model.load_state_dict(floats, strict=True, assign=True)

@@ -37,7 +37,7 @@ def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         path: A file written by `torch.save`.
 
     Returns:
-        The state dict by its official names, memory-mapped, and the training arguments (empty if there are none).
+        The state dict by its official names, and the training arguments (empty if there are none).
 
     Raises:
         WeightsError: The file is damaged, holds objects beyond tensors and arguments, or is of another family.
@@ -56,7 +56,7 @@ def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _load(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(ALLOWED):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).split("\n")[0]
         raise WeightsError(
