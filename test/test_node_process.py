@@ -1,4 +1,4 @@
-"""The node as a process of its own: it starts by itself, works, takes a wrong command, and ends cleanly when told to."""
+"""The node as a process of its own: it starts by itself, works, takes a wrong command, and ends cleanly."""
 
 import os
 import signal
@@ -8,8 +8,7 @@ import sys
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from ros_graph import BEST_EFFORT, MANY_RELIABLE, TOPICS, Listener
-from sensor_msgs.msg import CameraInfo, Image
+from ros_graph import TOPICS, Listener
 from visualization_msgs.msg import Marker
 
 
@@ -61,7 +60,7 @@ def test_a_wrong_lifecycle_command_does_not_end_the_node(start, listener):
     answers = []
 
     def answered():
-        # While discovery is under way, requests and answers may get lost: ask again. rclpy never answers a wrong command.
+        # While discovery is under way, a request or answer may get lost: ask again. rclpy never answers a wrong command.
         change.call_async(wrong)
         answers.append(get.call_async(GetState.Request()))
         listener.settle(0.5)
