@@ -15,10 +15,17 @@ FAMILIES = {
     "official_anny": "official Multi-HMR, Anny family",
 }
 # Of the released files. Their terms want the notice to stay with every copy: conversions and exports carry it.
-OFFICIAL_LICENCE = (
-    "Multi-HMR Checkpoints, Copyright (c) 2024 Naver Corporation, under the Multi-HMR Checkpoint License: "
-    "non-commercial research, education and art only; see Checkpoint_License.txt of https://github.com/naver/multi-hmr"
-)
+LICENCES = {
+    "official_smplx": (
+        "Multi-HMR Checkpoints, Copyright (c) 2024 Naver Corporation, under the Multi-HMR Checkpoint License: "
+        "non-commercial research, education and art only; "
+        "see Checkpoint_License.txt of https://github.com/naver/multi-hmr"
+    ),
+    "official_anny": (
+        "Multi-HMR checkpoint for the Anny body, Copyright Naver Corporation, for non-commercial use only; "
+        "see https://download.europe.naverlabs.com/ComputerVision/MultiHMR/Checkpoint_License_Anny.txt"
+    ),
+}
 _SIZES = {192: "T", 384: "S", 768: "B", 1024: "L"}
 
 
@@ -80,7 +87,7 @@ def describe_weights(path: str | Path) -> WeightsSummary:
 
 def licence_of(config: MultiHMRConfig) -> str:
     """Returns what the use of a network is bound to; empty if the package knows nothing of it."""
-    return OFFICIAL_LICENCE if config.kind.startswith("official") else ""
+    return LICENCES.get(config.kind, "")
 
 
 def summarise(model: Network, path: Path) -> WeightsSummary:
