@@ -60,7 +60,7 @@ def test_a_wrong_lifecycle_command_does_not_end_the_node(start, listener):
     answers = []
 
     def answered():
-        # While discovery is under way, a request or answer may get lost: ask again. rclpy never answers a wrong command.
+        # While discovery is under way, a request or answer may get lost: ask again. rclpy never answers a wrong one.
         change.call_async(wrong)
         answers.append(get.call_async(GetState.Request()))
         listener.settle(0.5)
