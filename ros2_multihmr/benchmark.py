@@ -17,7 +17,8 @@ from rich.table import Table
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.report import markdown_table
 from ros2_multihmr.settings import setting

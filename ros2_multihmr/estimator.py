@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -14,57 +14,16 @@ from ros2_multihmr.backends.backend import Backend, open_backend
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyInfo, BodyModel, BodyOutput
 from ros2_multihmr.camera import Camera
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.people import describe_people, people_of, place_people
 from ros2_multihmr.preprocess import preprocess
-from ros2_multihmr.settings import checked, setting, setting_info
+from ros2_multihmr.settings import setting_info
 from ros2_multihmr.stopwatch import Stopwatch
 
 _logger = logging.getLogger("ros2_multihmr")
-
-
-@dataclass(frozen=True)
-class EstimatorConfig:
-    """Settings of the estimator."""
-
-    weights: str = setting("", "File with the network's weights; empty: those that come with the package")
-    body_models: str = setting(
-        "", "Folder with body-model files of your own (SMPL-X); empty: ~/.local/share/multihmr/body_models"
-    )
-    device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:<number>")
-    backend: str = setting(
-        "auto",
-        "What runs the network; auto: by the weights' file",
-        choices=("auto", "torch", "onnxruntime", "tensorrt"),
-    )
-    precision: str = setting(
-        "auto",
-        "Of the network's backbone; auto: float32, or an exported file's own",
-        choices=("auto", "float32", "float16", "bfloat16"),
-    )
-    threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
-    detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
-    nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
-    max_humans: int = setting(20, "Most people in one image; the best scores stay", low=1, high=200)
-    fallback_fov_deg: float = setting(
-        60.0, "Field of view along the longer side of uncalibrated images [deg]", low=1.0, high=179.0, runtime=True
-    )
-    position_sigma_px: float = setting(
-        5.0, "Standard deviation of a person's place in the image [px]", low=0.01, high=1000.0, runtime=True
-    )
-    depth_sigma: float = setting(
-        0.1, "Standard deviation of a person's distance, as a fraction of it", low=0.001, high=10.0, runtime=True
-    )
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed; says which ones are.
-        """
-        checked(self)
 
 
 def create_estimator(config: EstimatorConfig) -> Estimator:

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Picture = NDArray[np.uint8]
 
+UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
+
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _WHITE = (255, 255, 255)
 _DARK = (25, 25, 25)

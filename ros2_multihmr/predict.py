@@ -13,14 +13,14 @@ from rich.progress import track
 
 from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import Frame, Source, SourceError, open_source
-
-UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
 
 
 @dataclass(frozen=True)

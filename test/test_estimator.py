@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ros2_multihmr.body import create_body
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.raw_outputs import RawOutputs

@@ -23,7 +23,8 @@ from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inp
 from ros2_multihmr.backends.onnxruntime_backend import CUDA, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
 from ros2_multihmr.model.weights_error import WeightsError
 

@@ -16,7 +16,8 @@ from synthetic_smplx import write_smplx
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.preprocess import preprocess

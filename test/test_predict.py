@@ -10,7 +10,8 @@ from ros2_multihmr import cli
 from ros2_multihmr.assets import asset
 from ros2_multihmr.calibration import Calibration, write_calibration
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.sources import read_image
 
 PHOTOGRAPH = asset("samples/basketball.jpg")

@@ -7,7 +7,8 @@ from tf_transformations import quaternion_matrix
 
 from ros2_multihmr.body import create_body
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig
+from ros2_multihmr.estimator import Estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.transforms import PeopleBroadcaster, transforms
 from ros2_multihmr.tracker import Tracks
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ros2_multihmr.assets import asset
-from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.demo_report import Part, problems, read_recording
 from ros2_multihmr.ros.demo_show import show, write_pictures
 from ros2_multihmr.ros.monitor import Monitor

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording
-from ros2_multihmr.ros.publishers import UNTRAINED_NOTE
 from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans
 from ros2_multihmr.top_view import top_view
 

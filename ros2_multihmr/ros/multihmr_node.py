@@ -15,7 +15,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array
 from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image

@@ -27,7 +27,8 @@ from visualization_msgs.msg import MarkerArray
 from ros2_multihmr.assets import asset
 from ros2_multihmr.benchmark import show_times, stage_times, write_times
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, EstimatorConfig, create_estimator
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode

@@ -11,7 +11,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.settings import checked, setting, setting_info
 

@@ -22,6 +22,7 @@ from visualization_msgs.msg import MarkerArray
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
@@ -32,8 +33,6 @@ from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
 from ros2_multihmr.tracker import Tracks
-
-UNTRAINED_NOTE = "UNTRAINED WEIGHTS: do not use"
 
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

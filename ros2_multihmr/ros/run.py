@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from ros2_multihmr.calibration import read_calibration
-from ros2_multihmr.estimator import EstimatorConfig
+from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.processes import (

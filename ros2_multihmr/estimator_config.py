@@ -1,0 +1,49 @@
+"""Settings of the estimator, apart from it: who only passes them on need not load the network's libraries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ros2_multihmr.settings import checked, setting
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """Settings of the estimator."""
+
+    weights: str = setting("", "File with the network's weights; empty: those that come with the package")
+    body_models: str = setting(
+        "", "Folder with body-model files of your own (SMPL-X); empty: ~/.local/share/multihmr/body_models"
+    )
+    device: str = setting("auto", "Where the network runs: auto, cpu, cuda or cuda:<number>")
+    backend: str = setting(
+        "auto",
+        "What runs the network; auto: by the weights' file",
+        choices=("auto", "torch", "onnxruntime", "tensorrt"),
+    )
+    precision: str = setting(
+        "auto",
+        "Of the network's backbone; auto: float32, or an exported file's own",
+        choices=("auto", "float32", "float16", "bfloat16"),
+    )
+    threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
+    detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
+    nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
+    max_humans: int = setting(20, "Most people in one image; the best scores stay", low=1, high=200)
+    fallback_fov_deg: float = setting(
+        60.0, "Field of view along the longer side of uncalibrated images [deg]", low=1.0, high=179.0, runtime=True
+    )
+    position_sigma_px: float = setting(
+        5.0, "Standard deviation of a person's place in the image [px]", low=0.01, high=1000.0, runtime=True
+    )
+    depth_sigma: float = setting(
+        0.1, "Standard deviation of a person's distance, as a fraction of it", low=0.001, high=10.0, runtime=True
+    )
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        checked(self)
