@@ -18,7 +18,7 @@ from torch import Tensor
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
-from ros2_multihmr.backends.backend import open_backend
+from ros2_multihmr.backends.backend import describe_file, open_backend
 from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
 from ros2_multihmr.backends.onnxruntime_backend import CUDA, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
@@ -73,6 +73,14 @@ def test_the_path_chooses_the_backend(exported: ExportReport) -> None:
     assert backend.config == dataclasses.replace(SMALL, max_humans=12) and backend.device == torch.device("cpu")
     with pytest.raises(ValueError, match="exported with max_humans 12, got 20: set it to that, or export again"):
         open_backend(str(exported.path), "cpu")
+
+
+def test_files_are_described(exported: ExportReport, weights: Path) -> None:
+    of_export, of_weights = describe_file(exported.path), describe_file(weights)
+    assert (of_export.parameters, of_weights.parameters > 1e4) == (0, True)
+    assert of_export.file_bytes == exported.file_bytes and of_weights.file_bytes == weights.stat().st_size
+    same = {"parameters": 0, "file_bytes": 0}
+    assert dataclasses.replace(of_export, **same) == dataclasses.replace(of_weights, **same)
 
 
 def test_files_for_one_image_take_several_one_by_one(exported: ExportReport) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,6 +12,7 @@ from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, ONNX_SUFFIX, T
 from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
 from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.convert import WeightsSummary, describe_weights, summarise
 from ros2_multihmr.model.embedded import embedded_model
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
@@ -105,6 +107,19 @@ def _open_onnx(
         if (has := getattr(opened.config, setting)) != wanted:
             raise ValueError(f"{path}: exported with {setting} {has}, got {wanted}: set it to that, or export again")
     return opened
+
+
+def describe_file(path: str | Path) -> WeightsSummary:
+    """Opens a file of weights or an exported network, which checks it, and says what it holds.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or not what was expected.
+        ValueError: It is an export, and ONNX Runtime is not installed.
+    """
+    path = Path(path).expanduser()
+    if path.suffix == ONNX_SUFFIX:
+        return summarise(OnnxRuntimeBackend(path).config, path)
+    return describe_weights(path)
 
 
 def choose_device(device: str) -> torch.device:

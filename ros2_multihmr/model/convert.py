@@ -38,7 +38,7 @@ class WeightsSummary:
         family: Whose network it is.
         backbone: For example "ViT-L/14, 24 blocks".
         image_size: Side of the square input [px].
-        parameters: How many numbers were learned.
+        parameters: How many numbers were learned; 0 if the file does not tell.
         file_bytes: Size of the file.
         body: Body whose parameters come out, see `body.create_body`.
         untrained: True if the weights were drawn at random.
@@ -73,7 +73,7 @@ def convert_weights(source: str | Path, out: str | Path, *, half: bool = False) 
     """
     model = load_weights(source)
     save_weights(model, out, half=half, licence=licence_of(model.config))
-    return summarise(model, Path(out))
+    return summarise(model.config, Path(out), _count(model))
 
 
 def describe_weights(path: str | Path) -> WeightsSummary:
@@ -82,7 +82,8 @@ def describe_weights(path: str | Path) -> WeightsSummary:
     Raises:
         WeightsError: The file is missing, damaged, or not what was expected.
     """
-    return summarise(load_weights(path), Path(path).expanduser())
+    model = load_weights(path)
+    return summarise(model.config, Path(path).expanduser(), _count(model))
 
 
 def licence_of(config: MultiHMRConfig) -> str:
@@ -90,17 +91,20 @@ def licence_of(config: MultiHMRConfig) -> str:
     return LICENCES.get(config.kind, "")
 
 
-def summarise(model: Network, path: Path) -> WeightsSummary:
-    """Says what a loaded file holds."""
-    config = model.config
+def summarise(config: MultiHMRConfig, path: Path, parameters: int = 0) -> WeightsSummary:
+    """Says what a file with a network of this configuration holds."""
     return WeightsSummary(
         name=config.weights,
         family=FAMILIES[config.kind],
         backbone=f"ViT-{_SIZES.get(config.width, config.width)}/{PATCH}, {config.depth} blocks",
         image_size=config.image_size,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=parameters,
         file_bytes=path.stat().st_size,
         body=config.body,
         untrained=config.untrained,
         licence=licence_of(config),
     )
+
+
+def _count(model: Network) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
