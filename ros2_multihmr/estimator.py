@@ -65,6 +65,20 @@ class Estimator:
         self.backend, self.body, self.config = backend, body.to(backend.device), config
         self.overflow = 0
 
+    def load(self) -> None:
+        """Takes the device's memory again after `unload`; a new estimator has it.
+
+        Raises:
+            MemoryError: The device has no room for the network.
+        """
+        self.backend.load()
+        self.body.to(self.backend.device)
+
+    def unload(self) -> None:
+        """Gives the device's memory back until `load`, and keeps weights and body at hand."""
+        self.backend.unload()
+        self.body.to("cpu")
+
     def estimate(
         self, image: NDArray[np.uint8], camera: Camera, *, vertices: bool = False, stopwatch: Stopwatch | None = None
     ) -> Humans:

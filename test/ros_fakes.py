@@ -122,17 +122,24 @@ class FakeBackend:
         wait: Called in every call, before anything else.
         calls: Number of calls.
         threads: Names of the threads that called.
+        loaded: True between `load` and `unload`.
     """
 
     def __init__(self, body: BodyInfo, people: Sequence[Person] = (), *, untrained: bool = False) -> None:
         self.people, self.error, self.wait = list(people), None, lambda: None
         self.calls, self.threads = 0, set()
-        self.device = torch.device("cpu")
+        self.device, self.loaded = torch.device("cpu"), True
         self.config = MultiHMRConfig(
             kind="multihmr", weights="fake", body="anny", untrained=untrained, image_size=112, width=8, depth=1,
             heads=1, num_rotations=len(body.posed_joints), num_shape=len(body.shape_names),
             num_expression=len(body.expression_names), max_humans=10,
         )  # fmt: skip
+
+    def load(self) -> None:
+        self.loaded = True
+
+    def unload(self) -> None:
+        self.loaded = False
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         self.calls += 1

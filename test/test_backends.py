@@ -63,6 +63,14 @@ def test_a_batch_equals_its_images(opener: Opener, threshold: float) -> None:
         assert_same(batch, backend.infer(pixels[single], k[single], threshold), single)
 
 
+def test_unloaded_and_loaded_it_sees_the_same(opener: Opener) -> None:
+    backend, (pixels, k) = opener(), small_inputs(1)
+    before = backend.infer(pixels, k, SOME)
+    backend.unload()
+    backend.load()
+    assert_same(before, backend.infer(pixels, k, SOME), slice(None))
+
+
 def test_images_without_people_beside_images_with(opener: Opener) -> None:
     backend, (pixels, k) = opener(), small_inputs(3)
     best = backend.infer(pixels, k, SOME).scores.amax(1)

@@ -106,18 +106,37 @@ def test_weights_live_from_configure_to_cleanup_and_subscriptions_while_active(g
     g = graph()
     assert g.node.trigger_configure().name == "SUCCESS"
     estimator = weakref.ref(g.node._estimator)
+    backend = g.node._estimator.backend
+    assert not backend.loaded
     assert g.node.count_subscribers("/image") == 0
     for _ in range(2):
         assert g.node.trigger_activate().name == "SUCCESS"
         g.until(lambda: g.node.count_subscribers("/image") == 1)
+        assert backend.loaded
         assert g.node.trigger_deactivate().name == "SUCCESS"
         g.until(lambda: g.node.count_subscribers("/image") == 0)
+        assert not backend.loaded
     assert estimator() is not None
     assert g.node.trigger_cleanup().name == "SUCCESS"
     gc.collect()
     assert estimator() is None
     g.until(lambda: g.other.count_publishers("/multihmr/humans") == 0)
     assert g.node.trigger_configure().name == "SUCCESS"
+
+
+def test_a_device_without_room_fails_activate_and_the_node_lives_on(graph, capfd):
+    g = graph()
+    assert g.node.trigger_configure().name == "SUCCESS"
+    backend, load = g.node._estimator.backend, g.node._estimator.backend.load
+
+    def no_room():
+        raise MemoryError("no room for fake")
+
+    backend.load = no_room
+    assert g.node.trigger_activate().name == "FAILURE"
+    assert "cannot activate: no room for fake" in capfd.readouterr().err
+    backend.load = load
+    assert g.node.trigger_activate().name == "SUCCESS"
 
 
 def test_images_flow_again_after_a_second_activation(graph):

@@ -39,6 +39,16 @@ class Backend(Protocol):
             threshold: Score from which a token counts as a person.
         """
 
+    def unload(self) -> None:
+        """Gives the device's memory back and keeps the weights at hand; `infer` waits for `load`."""
+
+    def load(self) -> None:
+        """Takes the device's memory again. A new backend is loaded.
+
+        Raises:
+            MemoryError: The device has no room for the network.
+        """
+
 
 def open_backend(
     weights: str = "",

@@ -45,7 +45,8 @@ class OnnxRuntimeBackend:
             ValueError: ONNX Runtime is not installed, or cannot use the provider here.
         """
         self._path = Path(path).expanduser()
-        self._session = open_session(self._path, _providers(provider, device_index, half), threads)
+        self._open = lambda: open_session(self._path, _providers(provider, device_index, half), threads)
+        self._session = self._open()
         self._config = _read_config(self._session, self._path)
         self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
         on_gpu = provider != CPU and torch.cuda.is_available()
@@ -60,6 +61,14 @@ class OnnxRuntimeBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    def load(self) -> None:
+        """Opens the file again, see `Backend.load`; what was opened stays open."""
+        self._session = self._session or self._open()
+
+    def unload(self) -> None:
+        """Closes it, which frees what ONNX Runtime holds, on a GPU and here."""
+        self._session = None
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         """Runs the network on B images, see `Backend.infer`.

@@ -34,8 +34,8 @@ class TorchBackend:
             raise ValueError(f"precision: expected {', '.join(PRECISIONS)}; got {precision!r}")
         self._device = torch.device(device)
         model.backbone.set_precision(PRECISIONS[precision])
-        with _explain_memory(f"{model.config.weights} on {device}"):
-            self._model = model.eval().requires_grad_(False).to(self._device)
+        self._model = model.eval().requires_grad_(False)
+        self.load()
 
     @property
     def config(self) -> MultiHMRConfig:
@@ -46,6 +46,17 @@ class TorchBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    def load(self) -> None:
+        """Moves the network to its device, see `Backend.load`."""
+        with _explain_memory(f"{self.config.weights} on {self._device}"):
+            self._model.to(self._device)
+
+    def unload(self) -> None:
+        """Moves the network to the host's memory."""
+        self._model.to("cpu")
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         """Runs the network on B images, see `Backend.infer`.

@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -87,9 +86,10 @@ class MultiHMRNode(LifecycleNode):
 
     @_logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Reads the weights and creates the publishers."""
+        """Reads the weights and creates the publishers; a GPU's memory is taken on activate."""
         try:
             self._estimator = self._create(self.config)
+            self._estimator.unload()
         except (ValueError, OSError, MemoryError) as error:
             self.get_logger().error(f"cannot configure: {error}")
             return TransitionCallbackReturn.FAILURE
@@ -106,7 +106,12 @@ class MultiHMRNode(LifecycleNode):
 
     @_logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Starts the worker, and listens to images."""
+        """Takes the device's memory, starts the worker, and listens to images."""
+        try:
+            self._estimator.load()
+        except (ValueError, OSError, MemoryError) as error:
+            self.get_logger().error(f"cannot activate: {error}")
+            return TransitionCallbackReturn.FAILURE
         super().on_activate(state)
         self._publishers_out.publish_body_model()
         dropped = self.statistics.dropped
@@ -116,6 +121,7 @@ class MultiHMRNode(LifecycleNode):
             )
         except (ValueError, RuntimeError) as error:
             self.get_logger().error(f"cannot activate: {error}")
+            self._estimator.unload()
             super().on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
         self._worker = Worker(self._pipeline, lambda _: dropped(Fate.NEWER_CAME), lambda _: dropped(Fate.STOPPED))
@@ -127,7 +133,7 @@ class MultiHMRNode(LifecycleNode):
 
     @_logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Finishes the image in work, and takes all markers off the display."""
+        """Finishes the image in work, takes all markers off the display, and gives the device's memory back."""
         self._stop()
         return super().on_deactivate(state)
 
@@ -160,8 +166,8 @@ class MultiHMRNode(LifecycleNode):
         self._inputs.destroy()
         self._worker.stop()
         self._publishers_out.clear_markers()
+        self._estimator.unload()
         del self._timer, self._inputs, self._worker
-        _return_gpu_memory()
 
     def _release(self) -> None:
         if not self._configured:
@@ -169,7 +175,6 @@ class MultiHMRNode(LifecycleNode):
         self._configured = False
         self._publishers_out.destroy()
         del self._pipeline, self._publishers_out, self._cameras, self._infos, self._estimator
-        _return_gpu_memory()
 
     def _create_pipeline(self) -> Pipeline:
         topic = info_topic(self)
@@ -221,8 +226,3 @@ class MultiHMRNode(LifecycleNode):
         topic = subscribed_image(self, self.config.image_transport)[1]
         publishers = self.count_publishers(topic)
         return f"no images on {topic}, which has {publishers} publishers"
-
-
-def _return_gpu_memory() -> None:
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
