@@ -10,7 +10,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: force help setup test demo check colcon clean clean-all
+.PHONY: force help setup test demo check lint colcon clean clean-all
 
 PYTHON ?= python3
 CUDA ?= 0
@@ -41,7 +41,7 @@ help:
 	@echo 'make setup    the virtual environment $(VENV), with everything in it'
 	@echo 'make demo     camera, node and subscriber on sample photographs; pictures and a recording in out/demo'
 	@echo 'make test     all tests           (ARGS="-k camera" picks some)'
-	@echo 'make check    style, types, tests: what CI runs'
+	@echo 'make check    style and types (make lint), and all tests'
 	@echo 'make colcon   a real colcon build and test of the package, from PyPI wheels alone'
 	@echo 'make clean    removes what was built; make clean-all the environments too'
 	@echo 'Variables: ROS_DISTRO=jazzy|kilted CUDA=1 PYTHON=python3.x (see the top of the Makefile)'
@@ -83,11 +83,12 @@ test: setup
 demo: setup
 	$(BIN)/multihmr demo $(ARGS)
 
-check: setup
+check: lint test
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
 
 colcon:
 	.ci/colcon build/colcon

@@ -31,12 +31,7 @@ PACKAGE_XML = ElementTree.parse(ROOT / "package.xml").getroot()
 # Python module -> ROS package, where the names differ.
 ROS_PACKAGES = {"tf2_ros": "tf2_ros_py"}
 # Module -> distribution on PyPI, where the names differ.
-DISTRIBUTIONS = {
-    "cv2": "opencv-python-headless",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-    "fast_simplification": "fast-simplification",
-}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
 
 
 def pyproject() -> dict:
@@ -106,6 +101,8 @@ def test_pyproject_declares_every_other_module_that_is_imported():
     others = {module for module in imported("ros2_multihmr") if not is_ros(module)}
     missing = {DISTRIBUTIONS.get(m, m) for m in others} - known
     assert not missing, f"add to pyproject.toml: {sorted(missing)}"
+    unused = {Requirement(text).name for text in groups[0]} - {DISTRIBUTIONS.get(m, m) for m in others}
+    assert not unused, f"nothing imports {sorted(unused)}"
 
 
 @pytest.mark.parametrize("distro", ["jazzy", "kilted"])
