@@ -59,6 +59,6 @@ def _flag_type(field: dataclasses.Field[Any], positional: bool) -> Any:
     ]
     text = f"{info.description}; {' and '.join(limits)}" if limits else info.description
     if positional:
-        metavar = f"{field.name.upper()} ..."
+        metavar = f"{field.name.upper()} ..." if type(field.default) is tuple else field.name.upper()
         return Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text, metavar=metavar)]
     return Annotated[kind, tyro.conf.arg(help=text)]

@@ -115,13 +115,19 @@ def _packages() -> Iterator[Finding]:
 
 
 def _network(options: Options) -> Iterator[Finding]:
-    from ros2_multihmr.backends.backend import choose_device, open_backend  # here: they need what was just looked for
+    from ros2_multihmr.backends.backend import (  # here: they need what was just looked for
+        choose_device,
+        describe_file,
+        open_backend,
+    )
     from ros2_multihmr.body import create_body
 
     try:
         yield _device(str(choose_device(options.device)))
         network = open_backend(options.weights, "cpu").config
         yield _weights(network.weights, options.weights or "with the package", network.untrained)
+        if options.weights:
+            yield Finding("file", describe_file(options.weights).text())
         yield Finding("body", f"{create_body(network.body, options.body_models).info.name}, wanted by the weights")
     except (ValueError, OSError, MemoryError) as error:
         yield Finding("network", "cannot be used", "missing", str(error))

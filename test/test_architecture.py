@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
-PROGRAMS = {"predict", "info", "benchmark", "cli"}
+PROGRAMS = {"predict", "info", "benchmark", "convert", "export", "cli"}
 
 
 def python_files(folder: Path) -> list[Path]:

@@ -48,6 +48,11 @@ class Agreement:
     lost: float
     largest: dict[str, float]
 
+    def text(self) -> str:
+        """Returns the differences in a few words."""
+        largest = ", ".join(f"{name} {value:.1g}" for name, value in self.largest.items())
+        return f"{self.people} people compared, {self.lost:.1%} lost, largest differences: {largest}"
+
     def beyond(self, tolerances: dict[str, float]) -> list[str]:
         """Returns what is over its tolerance, in words; a difference that is no number is over, too."""
         found = {"lost": self.lost, **self.largest}

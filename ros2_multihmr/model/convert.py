@@ -55,6 +55,13 @@ class WeightsSummary:
     untrained: bool
     licence: str
 
+    def text(self) -> str:
+        """Returns the summary in one line."""
+        size = f"{self.parameters / 1e6:.1f} M parameters, " if self.parameters else ""
+        state = "UNTRAINED, people are random" if self.untrained else ""
+        parts = (self.family, self.backbone, f"{self.image_size} px", f"{size}{self.file_bytes / 1e6:.1f} MB")
+        return "; ".join(part for part in (*parts, f"body {self.body}", state, self.licence) if part)
+
 
 def convert_weights(source: str | Path, out: str | Path, *, half: bool = False) -> WeightsSummary:
     """Brings weights, official ones too, to our own format: safetensors with the configuration in the metadata.

@@ -1,0 +1,42 @@
+"""`multihmr convert`: weights, official ones too, to a file that opens without pickle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ros2_multihmr.settings import checked, setting
+
+
+@dataclass(frozen=True)
+class Options:
+    """Converts a weights file to safetensors, with its configuration inside."""
+
+    weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package")
+    out: str = setting("", "File to write, ending in .safetensors; empty: beside the weights, with that ending")
+    half: bool = setting(False, "Store 16-bit numbers: half the size, about three digits")
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed.
+        """
+        checked(self)
+
+
+def main(options: Options) -> int:
+    """Runs the verb."""
+    from ros2_multihmr.model.convert import convert_weights
+
+    source, console = Path(options.weights).expanduser(), Console()
+    out = Path(options.out).expanduser() if options.out else source.with_suffix(".safetensors")
+    if out == source:
+        raise ValueError(f"{source}: would be written over itself; give another file with --out")
+    with console.status(f"Converting {escape(str(source))}"):
+        summary = convert_weights(source, out, half=options.half)
+    console.print(f"[green]{escape(str(out))}[/]: {escape(summary.text())}", highlight=False)
+    return 0

@@ -1,0 +1,58 @@
+"""`multihmr export`: weights as an ONNX file for ONNX Runtime or TensorRT, checked before it is left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ros2_multihmr.settings import checked, setting
+
+
+@dataclass(frozen=True)
+class Options:
+    """Exports weights as one static graph; it is kept only if ONNX Runtime finds the same people with it as PyTorch."""
+
+    weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package (.safetensors)")
+    out: str = setting("", "File to write, ending in .onnx; empty: beside the weights, with that ending")
+    dynamic_batch: bool = setting(False, "Take any number of images at once; otherwise one")
+    half: bool = setting(False, "16-bit numbers in the backbone")
+    max_humans: int = setting(20, "Most people in one image; fixed in the file", low=1, high=200)
+    nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed.
+        """
+        checked(self)
+
+
+def main(options: Options) -> int:
+    """Runs the verb; returns 1 if ONNX Runtime and PyTorch disagree, and leaves no file then."""
+    from ros2_multihmr.backends.export import export_onnx
+
+    source, console = Path(options.weights).expanduser(), Console()
+    out = Path(options.out).expanduser() if options.out else source.with_suffix(".onnx")
+    try:
+        with console.status(f"Exporting {escape(str(source))}, then comparing with PyTorch"):
+            report = export_onnx(
+                source,
+                out,
+                dynamic_batch=options.dynamic_batch,
+                half=options.half,
+                max_humans=options.max_humans,
+                nms_kernel=options.nms_kernel,
+            )
+    except ArithmeticError as error:
+        console.print(f"[red]not exported[/]: {escape(str(error))}", highlight=False)
+        return 1
+    console.print(
+        f"[green]{escape(str(report.path))}[/]: {report.precision}, {report.file_bytes / 1e6:.1f} MB, "
+        f"the same people as PyTorch ({escape(report.agreement.text())})",
+        highlight=False,
+    )
+    return 0

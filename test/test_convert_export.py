@@ -1,0 +1,62 @@
+"""The verbs convert and export: what they write, what they say, and what they refuse."""
+
+from pathlib import Path
+
+import pytest
+from small_network import small_network
+
+from ros2_multihmr import cli, export
+from ros2_multihmr.backends.agreement import Agreement
+from ros2_multihmr.model.checkpoint import load_weights, save_weights
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "own.safetensors"
+    save_weights(small_network(), path)
+    return path
+
+
+def test_convert_writes_half_and_says_what_it_holds(weights, capsys):
+    out = weights.with_name("half.safetensors")
+    assert cli.main(["convert", str(weights), "--out", str(out), "--half"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert out.name in text and "parameters" in text
+    assert out.stat().st_size < 0.6 * weights.stat().st_size
+    assert load_weights(out).config == load_weights(weights).config
+
+
+def test_convert_never_writes_over_its_source(weights, capsys):
+    before = weights.read_bytes()
+    assert cli.main(["convert", str(weights)]) == 2
+    assert "written over itself" in capsys.readouterr().err and weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("verb", ["convert", "export"])
+def test_missing_weights(verb, tmp_path, capsys):
+    assert cli.main([verb, str(tmp_path / "none.pt")]) == 2
+    assert "no such weights file" in " ".join(capsys.readouterr().err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_tells_the_agreement(weights, capsys, monkeypatch):
+    agreement = Agreement(people=3, lost=0.0, largest={"depth": 1e-6})
+
+    def write(source, out, **_settings):
+        from ros2_multihmr.backends.export import ExportReport
+
+        return ExportReport(out, 1_500_000, "float32", False, agreement)
+
+    monkeypatch.setattr("ros2_multihmr.backends.export.export_onnx", write)
+    assert export.main(export.Options(weights=str(weights))) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "own.onnx" in text and "3 people compared, 0.0% lost" in text and "depth 1e-06" in text
+
+
+def test_an_export_that_disagrees_fails(weights, capsys, monkeypatch):
+    def disagree(*_args, **_settings):
+        raise ArithmeticError("depth 0.5, allowed 0.001")
+
+    monkeypatch.setattr("ros2_multihmr.backends.export.export_onnx", disagree)
+    assert export.main(export.Options(weights=str(weights))) == 1
+    assert "not exported: depth 0.5" in capsys.readouterr().out
