@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
-import socket
-import tempfile
 from pathlib import Path
 
 import pytest
 
-
-def _free_domain() -> int:
-    """Returns a ROS domain that no other test run has, and no other program: its first port (RTPS 9.6.1.1) is free."""
-    for domain in random.SystemRandom().sample(range(1, 102), 101):  # above 101, the kernel gives ports to anyone
-        lock = Path(tempfile.gettempdir(), f"multihmr_test_domain_{domain}").open("w")  # noqa: SIM115 (till the end)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                probe.bind(("", 7400 + 250 * domain + 10))
-        except OSError:
-            lock.close()
-            continue
-        _free_domain.lock = lock
-        return domain
-    raise RuntimeError("all ROS domains of this machine are in use")
-
+from ros2_multihmr.ros.domain import free_domain
 
 # Workers of pytest-xdist import this file in processes of their own.
-os.environ["ROS_DOMAIN_ID"] = str(_free_domain())
+os.environ["ROS_DOMAIN_ID"] = str(free_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"
 # Tests decide themselves about big images' settings, and about where ROS looks for its log folder.

@@ -1,7 +1,10 @@
 """Processes: environment, arguments, and an end for every one of them."""
 
 import json
+import os
 import signal
+import socket
+import subprocess
 import sys
 import threading
 import time
@@ -9,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+from ros2_multihmr.ros import child
+from ros2_multihmr.ros.domain import _take as take_domain
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES, share_file
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
@@ -20,6 +25,7 @@ from ros2_multihmr.ros.processes import (
 )
 
 DEADLINE_S = 30.0
+CHILD_PROGRAM = Path(child.__file__)
 TELL = "import json, os; print(json.dumps(dict(os.environ)), flush=True)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 POLITE = "import time\ntry:\n  print('up', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n  print('bye')"
@@ -47,9 +53,25 @@ def test_the_user_s_own_choices_stay():
     assert PROFILE_VARIABLES[1] not in result
 
 
-def test_random_domains_stay_below_the_ephemeral_ports():
-    domains = {int(random_domain()["ROS_DOMAIN_ID"]) for _ in range(300)}
-    assert domains <= set(range(1, 102)) and len(domains) > 20
+def test_random_domains_are_free_and_stay_below_the_ephemeral_ports():
+    domains = [int(random_domain()["ROS_DOMAIN_ID"]) for _ in range(10)]
+    assert len(set(domains)) == 10 and set(domains) <= set(range(1, 102))
+    code = f"from ros2_multihmr.ros import domain; print([d for d in {domains} if domain._take(d)])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_domain_of_another_program_is_left_alone():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        domain = next(domain for domain in range(1, 102) if _bound(other, 7400 + 250 * domain + 10))
+        assert not take_domain(domain)
+
+
+def _bound(probe, port):
+    try:
+        probe.bind(("", port))
+    except OSError:
+        return False
+    return True
 
 
 def test_parameters_keep_their_types_through_ros_arguments():
@@ -101,3 +123,37 @@ def test_group_stops_everyone_when_its_block_is_left():
         time.sleep(0.2)
         assert process.exit_code() is None and not group.ended()
     assert process.exit_code() is not None and group.ended() == [process]
+
+
+PARENT = """
+import sys, threading, time
+from ros2_multihmr.ros.processes import Process
+child = Process("child", [sys.executable, "-c", sys.argv[1]], {}, lambda name, line: print(line, flush=True))
+time.sleep(60)
+"""
+CHILD = "import os, time; print(os.getpid(), os.getsid(0), flush=True); time.sleep(60)"
+
+
+def test_children_end_with_a_parent_that_is_killed():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True)
+    pid, session = map(int, parent.stdout.readline().split())
+    assert pid == session and _runs(pid)
+    parent.kill()
+    parent.wait(DEADLINE_S)
+    deadline = time.monotonic() + DEADLINE_S
+    while _runs(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(pid)
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_child_of_a_parent_that_is_gone_does_not_start():
+    command = [sys.executable, str(CHILD_PROGRAM), str(os.getpid() + 1), sys.executable, "-c", "print('up')"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 1 and "up" not in done.stdout and "is gone" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import os
 import signal
 import subprocess
 import sys
@@ -11,9 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ros2_multihmr.ros.domain import free_domain
 from ros2_multihmr.ros.environment import set_defaults
 
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
@@ -23,7 +25,7 @@ _KEPT_LINES = 30
 _POLL_S = 0.1
 # A lifecycle node lives on after these, and waits for commands that nobody here will give.
 _GIVEN_UP = ("cannot configure", "cannot activate")
-_DOMAINS = range(1, 102)  # higher ones may collide with ephemeral ports
+_CHILD = Path(__file__).with_name("child.py")
 
 
 def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -36,7 +38,7 @@ def local_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 def random_domain() -> dict[str, str]:
     """Returns an environment that keeps a graph on this machine, and apart from others there."""
-    return {"ROS_DOMAIN_ID": str(random.SystemRandom().choice(_DOMAINS)), DISCOVERY_VARIABLE: "LOCALHOST"}
+    return {"ROS_DOMAIN_ID": str(free_domain()), DISCOVERY_VARIABLE: "LOCALHOST"}
 
 
 def ros_arguments(parameters: Mapping[str, Any], remaps: Mapping[str, str] | None = None) -> list[str]:
@@ -47,6 +49,14 @@ def ros_arguments(parameters: Mapping[str, Any], remaps: Mapping[str, str] | Non
     for name, target in (remaps or {}).items():
         arguments += ["-r", f"{name}:={target}"]
     return arguments
+
+
+def _tied_to_this_process(command: list[str]) -> list[str]:
+    """The same, but ended when this process ends, even by SIGKILL; it keeps its process id."""
+    if not sys.platform.startswith("linux"):
+        return command
+    # Not preexec_fn: Python code between fork and exec can lock up where other threads run.
+    return [sys.executable, "-I", "-S", str(_CHILD), str(os.getpid()), *command]
 
 
 class Process:
@@ -66,7 +76,7 @@ class Process:
         self.given_up = ""
         # A session of its own: Ctrl-C in the terminal reaches the parent alone, which stops everyone in order.
         self._process = subprocess.Popen(
-            command,
+            _tied_to_this_process(command),
             env=dict(environment),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
