@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
+from lifecycle_msgs.srv import ChangeState
 from ros_graph import TOPICS, Listener
 from visualization_msgs.msg import Marker
 
@@ -51,27 +51,42 @@ def test_a_signal_deletes_the_markers_and_ends_with_success(start, listener, num
     assert process.wait(10) == 0
 
 
-def test_a_wrong_lifecycle_command_does_not_end_the_node(start, listener):
-    process = start()
-    change = listener.other.create_client(ChangeState, "/multihmr/change_state")
-    get = listener.other.create_client(GetState, "/multihmr/get_state")
-    listener.until(lambda: change.service_is_ready() and get.service_is_ready())
-    wrong = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
-    answers = []
+@pytest.fixture
+def command(listener):
+    """Gives a lifecycle command to the process and returns whether it did it."""
 
-    def answered():
-        # While discovery is under way, a request or answer may get lost: ask again. rclpy never answers a wrong one.
-        change.call_async(wrong)
-        answers.append(get.call_async(GetState.Request()))
-        listener.settle(0.5)
-        return sum(answer.done() for answer in answers) >= 2
+    def command(transition):
+        client = listener.other.create_client(ChangeState, "/multihmr/change_state")
+        listener.until(client.service_is_ready)
+        listener.settle()  # the other process knows this one a moment after this one knows it
+        answer = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+        listener.until(answer.done)
+        return answer.result().success
 
-    listener.until(answered)
-    labels = {answer.result().current_state.label for answer in answers if answer.done()}
-    assert labels == {"unconfigured"}
+    return command
+
+
+def test_a_lifecycle_command_that_does_not_fit_is_refused_and_the_node_lives_on(start, command):
+    process = start("-p", "threads:=1")
+    assert command(Transition.TRANSITION_ACTIVATE) is False
+    assert command(Transition.TRANSITION_DEACTIVATE) is False
+    assert command(Transition.TRANSITION_CONFIGURE) is True
+    assert command(Transition.TRANSITION_CONFIGURE) is False
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0
-    assert "Transition is not registered" in process.stderr.read()
+    err = process.stderr.read()
+    assert "transition 3 is not possible while unconfigured" in err
+    assert "transition 1 is not possible while inactive" in err and err.count("refused") == 3
+
+
+def test_after_a_lifecycle_shutdown_a_signal_ends_the_process_with_success(start, command):
+    process = start()
+    assert command(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN) is True
+    assert command(Transition.TRANSITION_CONFIGURE) is False
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    err = process.stderr.read()
+    assert "not possible while finalized" in err and "Traceback" not in err
 
 
 def test_an_unknown_parameter_ends_the_node_with_a_hint(start):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -19,28 +17,13 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array
 from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image
+from ros2_multihmr.ros.lifecycle import logged, refuse_impossible_commands
 from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare, read
 from ros2_multihmr.ros.pipeline import ImageMessage, Pipeline
 from ros2_multihmr.ros.publishers import Publishers
 from ros2_multihmr.ros.worker import Worker
 
 UNTRAINED_WARNING = "the weights were drawn at random and never trained: do not use the people for anything"
-
-Transition = Callable[["MultiHMRNode", LifecycleState], TransitionCallbackReturn]
-
-
-def _logged(transition: Transition) -> Transition:
-    """Logs an exception that ends a transition; rclpy would swallow it."""
-
-    @functools.wraps(transition)
-    def call(node: MultiHMRNode, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            return transition(node, state)
-        except Exception:
-            node.get_logger().error(f"{transition.__name__} failed:\n{traceback.format_exc()}")
-            raise
-
-    return call
 
 
 class MultiHMRNode(LifecycleNode):
@@ -72,6 +55,7 @@ class MultiHMRNode(LifecycleNode):
 
     def __init__(self, create: Callable[[EstimatorConfig], Estimator] = create_estimator, **options: Any) -> None:
         super().__init__("multihmr", **options)
+        refuse_impossible_commands(self)
         self.config: NodeConfig = declare(self)
         self.statistics = Statistics()
         self._create = create
@@ -84,7 +68,7 @@ class MultiHMRNode(LifecycleNode):
 
     # ---- lifecycle
 
-    @_logged
+    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reads the weights and creates the publishers; a GPU's memory is taken on activate."""
         try:
@@ -104,7 +88,7 @@ class MultiHMRNode(LifecycleNode):
         self._configured = True
         return super().on_configure(state)
 
-    @_logged
+    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Takes the device's memory, starts the worker, and listens to images."""
         try:
@@ -131,19 +115,19 @@ class MultiHMRNode(LifecycleNode):
         self.active = True
         return TransitionCallbackReturn.SUCCESS
 
-    @_logged
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Finishes the image in work, takes all markers off the display, and gives the device's memory back."""
         self._stop()
         return super().on_deactivate(state)
 
-    @_logged
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Frees the network."""
         self._release()
         return super().on_cleanup(state)
 
-    @_logged
+    @logged
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Ends everything, from whatever state."""
         self._stop()

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.signals import SignalHandlerOptions
 
 from ros2_multihmr.ros.environment import set_defaults
+from ros2_multihmr.ros.lifecycle import FINALIZED, state_of
 
 if TYPE_CHECKING:
     from ros2_multihmr.ros.multihmr_node import MultiHMRNode
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 _POLL_S = 0.1
 _REPEAT_AFTER_S = 10.0
 _LINGER_S = 0.3  # the message that deletes the markers must be out before its publisher goes
-RCLError = rclpy_implementation.RCLError
 
 
 def main(args: list[str] | None = None) -> int:
@@ -85,13 +84,11 @@ def spin(node: MultiHMRNode, stop: threading.Event) -> None:
             executor.spin_once(timeout_sec=_POLL_S)
         except ExternalShutdownException:
             return
-        except RCLError as error:
-            # rclpy raises where a lifecycle command does not fit the node's state.
-            node.get_logger().error(str(error))
     if node.active:
         node.trigger_deactivate()
         time.sleep(_LINGER_S)
-    node.trigger_shutdown()
+    if state_of(node) != FINALIZED:
+        node.trigger_shutdown()
     executor.shutdown()
 
 
