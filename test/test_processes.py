@@ -106,7 +106,7 @@ def test_node_that_cannot_go_on_counts_as_ended():
 
 def test_group_ends_polite_processes_with_an_interrupt_and_kills_stubborn_ones():
     lines = []
-    with ProcessGroup(lambda name, line: lines.append((name, line)), {}, grace_s=2.0) as group:
+    with ProcessGroup(lambda name, line: lines.append((name, line)), {}, grace_s=5.0) as group:
         polite, stubborn = (Process(name, [sys.executable, "-c", code], {}, lambda n, t: lines.append((n, t)))
                             for name, code in (("polite", POLITE), ("stubborn", STUBBORN)))  # fmt: skip
         group.processes += [polite, stubborn]

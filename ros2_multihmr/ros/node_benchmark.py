@@ -71,12 +71,11 @@ class Options:
         checked(self)
 
 
-class Replay:
+class Replay(Estimator):
     """An estimator that has the same people ready for every image."""
 
     def __init__(self, estimator: Estimator, humans: Humans) -> None:
-        self.backend, self.body, self.config = estimator.backend, estimator.body, estimator.config
-        self.overflow = 0
+        super().__init__(estimator.backend, estimator.body, estimator.config)
         self._humans = humans
 
     def estimate(
