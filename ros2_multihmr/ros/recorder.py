@@ -18,6 +18,7 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from rosbags.interfaces import Connection
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
@@ -64,10 +65,9 @@ def _reliability(*, reliable: bool, latched: bool = False) -> QoSProfile:
 
 
 def recorded_topics(config: RecorderConfig) -> dict[str, tuple[type[Any], QoSProfile]]:
-    """Returns the topics to record, with message class and quality of service."""
+    """Returns the topics to record, with message class and quality of service; the latched one is the last."""
     topics = {
         f"{config.node}/humans": (HumanArray, _reliability(reliable=True)),
-        f"{config.node}/body_model": (BodyModelInfo, _reliability(reliable=True, latched=True)),
         f"{config.node}/markers": (MarkerArray, _reliability(reliable=False)),
         "/tf": (TFMessage, _reliability(reliable=True)),
         "/diagnostics": (DiagnosticArray, _reliability(reliable=True)),
@@ -75,7 +75,7 @@ def recorded_topics(config: RecorderConfig) -> dict[str, tuple[type[Any], QoSPro
     }
     if config.overlay:
         topics[f"{config.node}/overlay"] = (Image, _reliability(reliable=False))
-    return topics
+    return topics | {f"{config.node}/body_model": (BodyModelInfo, _reliability(reliable=True, latched=True))}
 
 
 class Recorder(Node):
@@ -96,21 +96,32 @@ class Recorder(Node):
         self.config = read_parameters(self, RecorderConfig)
         self._bag = BagWriter(self.config.out)
         self.counts: dict[str, int] = {}
+        self._awaited: list[Subscription] = []
         topics = recorded_topics(self.config)
         for topic, (kind, qos) in topics.items():
             self.counts[topic] = 0
             callback = partial(self._write, self._bag.add_topic(topic, kind, qos))
-            self.create_subscription(kind, topic, callback, qos, raw=True)
-        # The camera starts last, when everybody listens: it is none of those waited for.
-        self._awaited = [topic for topic in topics if topic != self.config.camera_info]
+            subscription = self.create_subscription(kind, topic, callback, qos, raw=True)
+            # The camera starts last, when everybody listens: it is none of those waited for.
+            if topic != self.config.camera_info:
+                self._awaited.append(subscription)
         self._ready_timer = self.create_timer(_READY_PERIOD_S, self._tell_when_ready)
 
     def _write(self, topic: Connection, raw: bytes) -> None:
         self._bag.write(topic, raw, self.get_clock().now().nanoseconds)
         self.counts[topic.topic] += 1
 
+    @property
+    def ready(self) -> bool:
+        """True once both sides know each other on every topic.
+
+        Subscriptions are announced in order, the latched topic's last: a node that answers it knows the others, too.
+        """
+        latched = self.counts[f"{self.config.node}/body_model"] > 0
+        return latched and all(subscription.get_publisher_count() for subscription in self._awaited)
+
     def _tell_when_ready(self) -> None:
-        if all(self.count_publishers(topic) for topic in self._awaited):
+        if self.ready:
             self._ready_timer.cancel()
             self.get_logger().info(f"{RECORDING} {len(self.counts)} topics into {self.config.out}")
 
