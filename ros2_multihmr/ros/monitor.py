@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from multihmr.msg import HumanArray
+from multihmr.msg import BodyModelInfo, HumanArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rich.markup import escape
 from rich.table import Table
@@ -18,21 +20,28 @@ from sensor_msgs.msg import CameraInfo
 
 _WINDOW_S = 5.0
 _BEST_EFFORT = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 STAGE_SUFFIX = " [ms]"
+_FAILED, _DROPPED = "failed", "dropped, "  # counts in the diagnostics: the latter begins a reason
 _LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "error"}
 
 
 class Arrivals:
-    """Arrivals on one topic within the last seconds."""
+    """Arrivals on one topic within the last seconds.
+
+    Attributes:
+        count: Messages in all.
+        last_s: When the last one came, on the clock of `add`.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count, self.last_s = 0, 0.0
         self._times_s: deque[float] = deque()
         self._latencies_s: deque[float] = deque()
 
     def add(self, now_s: float, latency_s: float) -> None:
         """Notes a message that came at `now_s` (any steady clock), `latency_s` after its stamp."""
-        self.count += 1
+        self.count, self.last_s = self.count + 1, now_s
         self._times_s.append(now_s)
         self._latencies_s.append(latency_s)
         self._forget(now_s)
@@ -44,7 +53,7 @@ class Arrivals:
         return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else 0.0
 
     def latency_ms(self) -> float:
-        """Returns the median latency within the window, NaN if nothing came."""
+        """Returns the median latency of the window last asked for, NaN if nothing came in it."""
         return 1e3 * float(np.median(self._latencies_s)) if self._latencies_s else float("nan")
 
     def _forget(self, now_s: float) -> None:
@@ -65,11 +74,14 @@ class Monitor(Node):
         self.images, self.people = Arrivals(), Arrivals()
         self._last: HumanArray | None = None
         self._status: DiagnosticStatus | None = None
-        self._status_name = humans.strip("/").rpartition("/")[0].rpartition("/")[2]
+        self._status_s, self._stages, self._frozen, self._known = 0.0, "", False, False
+        node = humans.rpartition("/")[0]
+        self._status_name = node.rpartition("/")[2]
         self.create_subscription(CameraInfo, camera_info, lambda m: self._arrived(self.images, m), _BEST_EFFORT)
-        self._humans = humans
-        self.create_subscription(HumanArray, humans, self._on_humans, 10)
+        self._humans = self.create_subscription(HumanArray, humans, self._on_humans, 10)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        # Last of all: subscribers are announced in order, so whoever answers this one knows the others, too.
+        self.create_subscription(BodyModelInfo, f"{node}/body_model", self._on_body_model, _LATCHED)
 
     def _arrived(self, arrivals: Arrivals, message: Any) -> None:
         age = self.get_clock().now() - Time.from_msg(message.header.stamp, self.get_clock().clock_type)
@@ -81,12 +93,37 @@ class Monitor(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         ours = [status for status in message.status if status.name.startswith(f"{self._status_name}:")]
-        self._status = ours[-1] if ours else self._status
+        if not ours:
+            return
+        self._status, self._status_s = ours[-1], time.monotonic()
+        values = self._values()
+        stages = [f"{key.removesuffix(STAGE_SUFFIX)} {values[key]}" for key in stage_keys(values)]
+        self._stages = ", ".join(stages) or self._stages
+
+    def _on_body_model(self, _message: BodyModelInfo) -> None:
+        self._known = True
+
+    def _values(self) -> dict[str, str]:
+        return {value.key: value.value for value in self._status.values} if self._status is not None else {}
 
     @property
     def connected(self) -> bool:
-        """True once somebody publishes people."""
-        return self.count_publishers(self._humans) > 0
+        """True once the node is active, and no HumanArray of its can be missed any more."""
+        return self._known and self._humans.get_publisher_count() > 0
+
+    def freeze(self) -> None:
+        """From now on, rates and latencies are those of the last seconds in which something came."""
+        self._frozen = True
+
+    def settled(self, since_s: float) -> bool:
+        """True if the node has said, after `since_s` (time.monotonic), that every image it received is dealt with."""
+        counts = image_counts(self._values())
+        done = counts["published"] + sum(lost_images(counts).values())
+        return self._status_s > since_s and counts["received"] == done and self.people.count >= counts["published"]
+
+    def image_counts(self) -> dict[str, int]:
+        """Returns what the node last said became of its images, see `image_counts`."""
+        return image_counts(self._values())
 
     def table(self) -> Table:
         """Returns what is known now as a table."""
@@ -98,28 +135,41 @@ class Monitor(Node):
     def rows(self) -> list[tuple[str, str]]:
         """Returns what is known now as names and values."""
         now_s = time.monotonic()
-        rows = [
-            ("images", _flow(self.images, now_s)),
-            ("people", _flow(self.people, now_s)),
-        ]
+        rows = [(name, self._flow(arrivals, now_s)) for name, arrivals in self._arrivals().items()]
         if self._last is not None:
             calibrated = "" if self._last.calibrated else ", distances guessed: no calibration"
             rows.append(("last image", f"{len(self._last.humans)} people{calibrated}"))
         if self._status is not None:
-            values = {value.key: value.value for value in self._status.values}
-            stages = [f"{key.removesuffix(STAGE_SUFFIX)} {values[key]}" for key in stage_keys(values)]
-            rows.append(("stages [ms]", ", ".join(stages)))
+            values = self._values()
+            rows.append(("stages [ms]", self._stages or "no image yet"))
             rows.append(("dropped", f"{values.get('dropped', '?')} of {values.get('received', '?')}"))
             rows.append((_LEVELS.get(self._status.level, "stale"), self._status.message))
         return rows
+
+    def _arrivals(self) -> dict[str, Arrivals]:
+        return {"images": self.images, "people": self.people}
+
+    def _flow(self, arrivals: Arrivals, now_s: float) -> str:
+        if not arrivals.count:
+            return "none came" if self._frozen else "none yet"
+        rate_hz = arrivals.rate_hz(arrivals.last_s if self._frozen else now_s)
+        latency_ms = arrivals.latency_ms()
+        if math.isnan(latency_ms):
+            return f"none in the last {_WINDOW_S:g} s, {arrivals.count} in all"
+        return f"{rate_hz:.1f} Hz, {latency_ms:.0f} ms after the stamp, {arrivals.count} in all"
+
+
+def image_counts(values: Mapping[str, str]) -> dict[str, int]:
+    """Returns the numbers of images in a diagnostics message: received, published, failed, and dropped by reason."""
+    counts = {"received": 0, "published": 0, _FAILED: 0}
+    return counts | {k: int(v) for k, v in values.items() if k in counts or k.startswith(_DROPPED)}
+
+
+def lost_images(counts: Mapping[str, int]) -> dict[str, int]:
+    """Returns those of the counts that tell of images without people."""
+    return {name: count for name, count in counts.items() if name == _FAILED or name.startswith(_DROPPED)}
 
 
 def stage_keys(values: dict[str, str]) -> list[str]:
     """Returns the keys of a diagnostics message that are times of stages."""
     return [key for key in values if key.endswith(STAGE_SUFFIX) and key != "image age [ms]"]
-
-
-def _flow(arrivals: Arrivals, now_s: float) -> str:
-    if not arrivals.count:
-        return "none yet"
-    return f"{arrivals.rate_hz(now_s):.1f} Hz, {arrivals.latency_ms():.0f} ms after the stamp, {arrivals.count} in all"

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,7 +25,6 @@ from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
     RECORDING,
-    Process,
     ProcessGroup,
     local_environment,
     ros_arguments,
@@ -39,8 +38,8 @@ RECORDER_MODULE = "ros2_multihmr.ros.recorder"
 NODE_REMAPS = {"image": "/camera/image_raw", "camera_info": "/camera/camera_info"}
 _TABLE_PERIOD_S = 0.5
 _POLL_S = 0.1
-_READY_S = 60.0
-_LAST_IMAGE_S = 5.0
+_READY_S = 120.0
+_LAST_IMAGE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
         if not group.wait_for_line(recorder, RECORDING, _READY_S, stop):
             return _end(live, group, stop)
-    camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(options)))
-    _watch(live, group, camera, stop)
+    _watch(live, group, ros_arguments(_camera_parameters(options)), stop)
     return _end(live, group, stop)
 
 
@@ -139,20 +137,26 @@ def _camera_parameters(options: Options) -> dict[str, Any]:
     return parameters
 
 
-def _watch(live: Live, group: ProcessGroup, camera: Process, stop: threading.Event) -> None:
-    """Shows the table until asked to stop, or a process has ended; the last image of a source is waited for."""
+def _watch(live: Live, group: ProcessGroup, camera_arguments: list[str], stop: threading.Event) -> None:
+    """Starts the camera once the node is listened to; shows the table until asked to stop or a process has ended."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
         executor.add_node(monitor)
         monitor.create_timer(_TABLE_PERIOD_S, lambda: live.update(monitor.table()))
-        while not (stop.is_set() or group.ended()):
-            executor.spin_once(timeout_sec=_POLL_S)
-        deadline = time.monotonic() + _LAST_IMAGE_S
-        while group.ended() == [camera] and monitor.people.count < monitor.images.count and not stop.is_set():
-            executor.spin_once(timeout_sec=_POLL_S)
-            if time.monotonic() > deadline:
-                break
+
+        def spin_until(done: Callable[[], bool]) -> None:
+            while not (done() or stop.is_set()):
+                executor.spin_once(timeout_sec=_POLL_S)
+
+        spin_until(lambda: monitor.connected or bool(group.ended()))
+        if not (stop.is_set() or group.ended()):
+            camera = group.start("camera", CAMERA_MODULE, camera_arguments)
+            spin_until(lambda: bool(group.ended()))
+            monitor.freeze()
+            end_s = time.monotonic()
+            if group.ended() == [camera]:  # the node may still work on the last image; it says when not
+                spin_until(lambda: monitor.settled(end_s) or time.monotonic() > end_s + _LAST_IMAGE_S)
         live.update(monitor.table())
     finally:
         rclpy.try_shutdown()
