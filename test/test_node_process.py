@@ -94,3 +94,48 @@ def test_an_unknown_parameter_ends_the_node_with_a_hint(start):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "unknown parameter autostat; did you mean autostart?" in err
+
+
+def run(*args, program="import sys; from ros2_multihmr.ros.node import main; sys.exit(main())", **environ):
+    """Runs the node's program where it shall end by itself."""
+    command = [sys.executable, "-c", program, *args]
+    return subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_says_what_the_node_does_and_ends(option):
+    done = run(option)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "usage: multihmr_node [--ros-args" in done.stdout and "config/multihmr.yaml" in done.stdout
+
+
+def test_without_ros_one_sentence_says_what_to_do():
+    done = run(
+        program="import sys; sys.modules['rclpy'] = None; from ros2_multihmr.ros.node import main; sys.exit(main())"
+    )
+    assert done.returncode == 2 and "rclpy" in done.stderr and "source ROS 2" in done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [None, "a: [", "no_node: 3"])
+def test_an_unreadable_parameter_file_is_named_without_a_traceback(tmp_path, content):
+    path = tmp_path / "own.yaml"
+    if content is not None:
+        path.write_text(content)
+    done = run("--ros-args", "--params-file", str(path))
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "multihmr_node: ROS did not start" in done.stderr and str(path) in done.stderr
+
+
+def test_a_failed_autostart_says_that_the_node_waits(start):
+    process = start("-p", "autostart:=true", "-p", "weights:=/nowhere.safetensors")
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if "waits for lifecycle commands" in line:
+            break
+    assert "set the parameter right, then configure" in lines[-1]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0

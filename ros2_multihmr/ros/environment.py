@@ -7,11 +7,11 @@ socket buffers are smaller than an image. And OpenMP's threads spin while they w
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
-
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
 PACKAGE = "multihmr"
 PROFILE = "fastdds_large_images.xml"
@@ -28,11 +28,33 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
         environ: `os.environ`, or a copy of it for a process about to be started.
     """
     environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _set_log_folder(environ)
     if any(name in environ for name in _USERS_OWN_VARIABLES) or any(Path(name).exists() for name in _USERS_OWN_FILES):
         return
     profile = str(share_file(f"config/{PROFILE}"))
     for name in PROFILE_VARIABLES:
         environ[name] = profile
+
+
+def _set_log_folder(environ: MutableMapping[str, str]) -> None:
+    """ROS cannot start without a folder for its log, and containers and services often have no home to put it in."""
+    if any(environ.get(name) for name in ("ROS_LOG_DIR", "ROS_HOME")):
+        return
+    home = environ.get("HOME")
+    if home and _can_write(Path(home, ".ros", "log")):
+        return
+    folder = Path(tempfile.gettempdir(), f"ros_log_{os.getuid()}")
+    folder.mkdir(exist_ok=True)
+    environ["ROS_LOG_DIR"] = str(folder)
+
+
+def _can_write(folder: Path) -> bool:
+    """Says whether the folder can be written, or created."""
+    try:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+    except (OSError, StopIteration):
+        return False
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
 
 
 def share_file(name: str) -> Path:
@@ -54,6 +76,9 @@ def share_file(name: str) -> Path:
 def _share_folders() -> list[Path]:
     source_tree = Path(__file__).resolve().parents[2]
     folders = [source_tree] if (source_tree / "package.xml").is_file() else []
-    with contextlib.suppress(PackageNotFoundError, OSError):  # a plain Python environment has no ament index
+    # A plain Python environment has no ament index; where the package is not found in it, a KeyError comes.
+    with contextlib.suppress(ImportError, KeyError, OSError):
+        from ament_index_python.packages import get_package_share_directory
+
         folders.append(Path(get_package_share_directory(PACKAGE)))
     return [*folders, Path(sys.prefix) / "share" / PACKAGE]

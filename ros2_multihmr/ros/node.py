@@ -1,58 +1,52 @@
-"""The node as a process: environment, signals, spinning, and a clean end.
+"""The node as a program: its arguments, its environment, and signals.
 
-Heavy imports wait until the environment is set: OpenMP reads its variables when torch loads it.
+Imports wait: OpenMP reads its variables when torch loads it, and who has no ROS shall read so in one sentence.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING
 
-import rclpy
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.rcutils_logger import RcutilsLogger
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
+from ros2_multihmr.ros.environment import set_defaults, share_file
 
-from ros2_multihmr.ros.environment import set_defaults
-from ros2_multihmr.ros.lifecycle import FINALIZED, state_of
+_WRONG_USE = 2
+_USAGE = """\
+usage: multihmr_node [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] [-r __ns:=/NAMESPACE]]
 
-if TYPE_CHECKING:
-    from ros2_multihmr.ros.multihmr_node import MultiHMRNode
+Lifecycle node: subscribes to image and camera_info, publishes the people in the image.
+With -p autostart:=true it starts by itself, otherwise it waits for lifecycle commands.
 
-_POLL_S = 0.1
-_REPEAT_AFTER_S = 10.0
-_LINGER_S = 0.3  # the message that deletes the markers must be out before its publisher goes
+Every parameter, with its unit and default: {parameters}
+"""
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; returns the process's exit status."""
+    """Runs the node until SIGINT or SIGTERM; returns the process's exit status: 0, 1 failed, 2 wrong use.
+
+    Args:
+        args: The program's name and its arguments; None for the process's own.
+    """
+    args = sys.argv if args is None else args
+    if {"-h", "--help"} & set(args[1:]):
+        sys.stdout.write(_USAGE.format(parameters=share_file("config/multihmr.yaml")))
+        return 0
     set_defaults(os.environ)
     stop = stop_on_signals()
-    # rclpy's own handlers would end communication at once, and the markers could not be deleted any more.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     try:
-        from ros2_multihmr.ros.multihmr_node import MultiHMRNode
+        from ros2_multihmr.ros.serve import init, serve
 
-        node = MultiHMRNode()
-    except (ValueError, ParameterException) as error:
-        get_logger("multihmr").fatal(str(error))
-        rclpy.try_shutdown()
-        return 1
-    forward_logging(node.get_logger())
-    if node.config.autostart:
-        autostart(node)
-    spin(node, stop)
-    node.destroy_node()
-    rclpy.try_shutdown()
-    return 0
+        init(args)
+    except ImportError as error:
+        return _explain(
+            f"{error}; source ROS 2 and the workspace (. /opt/ros/<distribution>/setup.bash), or install this package "
+            "and its ROS packages with pip; `multihmr info` says what is missing"
+        )
+    except ValueError as error:
+        return _explain(str(error))
+    return serve(stop)
 
 
 def stop_on_signals() -> threading.Event:
@@ -68,57 +62,9 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def autostart(node: MultiHMRNode) -> None:
-    """Configures and activates the node; after a failure it waits for lifecycle commands, as without autostart."""
-    if node.trigger_configure() == TransitionCallbackReturn.SUCCESS:
-        node.trigger_activate()
-
-
-def spin(node: MultiHMRNode, stop: threading.Event) -> None:
-    """Serves the node until `stop` is set, then shuts it down."""
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while not stop.is_set():
-        try:
-            # Python runs signal handlers between calls, so none may take long.
-            executor.spin_once(timeout_sec=_POLL_S)
-        except ExternalShutdownException:
-            return
-    if node.active:
-        node.trigger_deactivate()
-        time.sleep(_LINGER_S)
-    if state_of(node) != FINALIZED:
-        node.trigger_shutdown()
-    executor.shutdown()
-
-
-def forward_logging(logger: RcutilsLogger) -> None:
-    """Sends what the package's core logs to ROS's log."""
-    log = logging.getLogger("ros2_multihmr")
-    log.addHandler(_RosHandler(logger))
-    log.setLevel(logging.INFO)
-    log.propagate = False
-
-
-class _RosHandler(logging.Handler):
-    def __init__(self, logger: RcutilsLogger) -> None:
-        super().__init__()
-        self._logger = logger
-        self._last_s: dict[str, float] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        # The same text, whatever numbers are in it, would otherwise come with every image.
-        if record.created - self._last_s.get(str(record.msg), 0.0) < _REPEAT_AFTER_S:
-            return
-        self._last_s[str(record.msg)] = record.created
-        text = self.format(record)
-        # rclpy wants a line of its own for every severity.
-        if record.levelno >= logging.ERROR:
-            self._logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            self._logger.warning(text)
-        else:
-            self._logger.info(text)
+def _explain(problem: str) -> int:
+    sys.stderr.write(f"multihmr_node: {problem}\n")
+    return _WRONG_USE
 
 
 if __name__ == "__main__":

@@ -32,9 +32,10 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode
-from ros2_multihmr.ros.node import autostart, stop_on_signals
+from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_REMAPS
+from ros2_multihmr.ros.serve import autostart
 from ros2_multihmr.settings import checked, setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
