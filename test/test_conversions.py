@@ -10,7 +10,7 @@ from builtin_interfaces.msg import Time
 from multihmr.msg import BodyModelInfo, HumanArray
 from rclpy.serialization import deserialize_message, serialize_message
 from ros_fakes import header, random_humans, small_body
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache, camera_from_info
@@ -280,6 +280,11 @@ def test_always_moves_the_image_to_p():
         ("auto", {"d": [0.1, 0.2, 0.3]}, "coefficients, got 3"),
         ("auto", {"k": np.array([np.nan, 0, 1, 0, 1, 1, 0, 0, 1])}, "finite"),
         ("auto", {"k": np.array([500, 0, 1, 0, -500, 1, 0, 0, 1.0])}, "positive"),
+        ("auto", {"k": np.array([1e-3, 0, 320, 0, 500, 240, 0, 0, 1.0])}, "focal lengths must be at least 6.4 pixels"),
+        ("auto", {"k": np.array([500, 0, 320, 0, 6.3, 240, 0, 0, 1.0])}, "fy=6.3; calibrate again"),
+        ("always", {"p": np.array([1e-3, 0, 320, 0, 0, 500, 240, 0, 0, 0, 1, 0])}, "focal lengths"),
+        ("auto", {"roi": RegionOfInterest(x_offset=1, width=640, height=480)}, "640 x 480 pixels at (1, 0), is not"),
+        ("auto", {"height": 400, "roi": RegionOfInterest(width=640, height=480)}, "inside the sensor of 640 x 400"),
         ("auto", {"distortion_model": "made_up", "d": [0.1]}, "unknown distortion model 'made_up'"),
         ("always", {"p": np.zeros(12)}, "P = 0"),
         ("always", {"r": np.zeros(9)}, "rotation"),

@@ -14,6 +14,8 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.rectify import Rectifier
 
 _KEPT = 30
+# A focal length below this fraction of the longer side would see more than 178.8 degrees.
+_SHORTEST_FOCAL = 0.01
 
 
 class CameraInfoError(ValueError):
@@ -170,10 +172,26 @@ def _key(stamp: Time) -> tuple[int, int]:
 
 
 def _region_of_interest(camera: Camera, info: CameraInfo) -> Camera:
+    _check_focal_length(camera)
     roi = info.roi
+    if roi.x_offset + roi.width > info.width or roi.y_offset + roi.height > info.height:
+        raise CameraInfoError(
+            f"the CameraInfo's region of interest, {roi.width} x {roi.height} pixels at ({roi.x_offset}, "
+            f"{roi.y_offset}), is not inside the sensor of {info.width} x {info.height}; width and height of a "
+            "CameraInfo are the full sensor's, put the camera driver right"
+        )
     if roi.width or roi.height or roi.x_offset or roi.y_offset:
         camera = camera.crop(roi.x_offset, roi.y_offset, roi.width or camera.width, roi.height or camera.height)
     return camera.binned(info.binning_x, info.binning_y)
+
+
+def _check_focal_length(camera: Camera) -> None:
+    shortest_px = _SHORTEST_FOCAL * max(camera.width, camera.height)
+    if min(camera.fx, camera.fy) < shortest_px:
+        raise CameraInfoError(
+            f"the CameraInfo's focal lengths must be at least {shortest_px:g} pixels for {camera.width} x "
+            f"{camera.height} images, got fx={camera.fx:g}, fy={camera.fy:g}; calibrate again with camera_calibration"
+        )
 
 
 def _p(info: CameraInfo) -> NDArray[np.float64]:
