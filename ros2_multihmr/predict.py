@@ -15,6 +15,7 @@ from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
@@ -65,6 +66,7 @@ class Summary:
 def main(options: Options) -> int:
     """Runs the verb; returns 0, or 1 if images were skipped because they could not be read."""
     console = Console()
+    check_folder(Path(options.out), "--out")
     sources = [_openable(open_source(name)) for name in options.images]
     calibration = read_calibration(options.calibration) if options.calibration else None
     with console.status("loading the network"):
@@ -95,7 +97,6 @@ def predict(
         OSError: A file cannot be written.
     """
     out, summary = Path(options.out), Summary()
-    out.mkdir(parents=True, exist_ok=True)
     total = sum(source.length or 0 for source in sources) or None
     for frame, name in track(_named(sources), "finding people", total, console=console, transient=True):
         camera = _camera(frame, calibration, options.fallback_fov_deg)
@@ -103,6 +104,7 @@ def predict(
         full = options.overlay or (options.mesh_lod == "full" and options.mesh != "none")
         humans = estimator.estimate(frame.image, camera, vertices=full)
         summary.estimate_s += time.perf_counter() - start
+        make_folder(out, "--out")  # not before the first image could be read
         summary.files += _write(out / name, frame, Result(name, camera, estimator.backend.config, humans), options)
         summary.images += 1
         summary.people += len(humans)

@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"camera", "calibration"} | LEAVES,
     "mesh_io": set(),
     "flags": {"settings"},
+    "folders": set(),
     "hardware": set(),
     "report": set(),
     "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,

@@ -1,6 +1,9 @@
 """Predict: the files say what the estimator found."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from ros2_multihmr.calibration import Calibration, write_calibration
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.sources import read_image
 
 PHOTOGRAPH = asset("samples/basketball.jpg")
@@ -98,3 +102,32 @@ def test_broken_pictures_are_skipped_and_told(tmp_path, capsys):
 def test_webcams_are_sent_to_run(capsys):
     assert cli.main(["predict", "0"]) == 2
     assert "multihmr run" in capsys.readouterr().err
+
+
+def test_out_that_is_a_file_is_told(tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        assert cli.main(["predict", str(PHOTOGRAPH), "--out", str(out)]) == 2
+        told = capsys.readouterr().err
+        assert f"{tmp_path / 'taken'} is a file; give a folder" in told and "Errno" not in told
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    def refuse(*_args, **_more):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ValueError, match="nothing can be written to"):
+        check_folder(tmp_path / "a" / "b", "--out")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(ValueError, match=r"the folder cannot be made \(Permission denied\)"):
+        make_folder(tmp_path / "a", "--out")
+
+
+def test_unreadable_input_leaves_no_folder_behind(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "b.png").write_bytes(b"broken")
+    for name in ("in", "in/b.png"):
+        assert cli.main(["predict", str(tmp_path / name), "--out", str(tmp_path / "out")]) != 0
+        assert not (tmp_path / "out").exists()

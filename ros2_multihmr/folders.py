@@ -1,0 +1,35 @@
+"""Folders for results: a wrong one is told before any work is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """Checks that a folder is there or can be made; makes nothing.
+
+    Args:
+        path: The folder.
+        flag: What gives it, for the message: `--out`.
+
+    Raises:
+        ValueError: A file is in the way, or the place cannot be written to.
+    """
+    there = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise ValueError(f"{flag} {path}: {there} is a file; give a folder for the results")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{flag} {path}: nothing can be written to {there}; give another folder, or change its rights")
+
+
+def make_folder(path: Path, flag: str) -> None:
+    """Makes a folder, and those above it, unless it is there.
+
+    Raises:
+        ValueError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{flag} {path}: the folder cannot be made ({error.strerror}); give another one") from error
