@@ -1,5 +1,6 @@
 """The demo: runs as a user runs it, and tells what is missing."""
 
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,10 +9,12 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 
+from ros2_multihmr.ros import demo as demo_module
 from ros2_multihmr.ros.bag import read_bag
-from ros2_multihmr.ros.demo import make_video
-from ros2_multihmr.ros.demo_report import Part, problems, read_recording
+from ros2_multihmr.ros.demo import Options, Sender, main, make_video, new_losses, report
+from ros2_multihmr.ros.demo_report import Part, answers_of, problems, read_recording
 from ros2_multihmr.ros.demo_show import draw_top_view
 from ros2_multihmr.sources import open_source, read_image
 
@@ -92,9 +95,9 @@ def _without_people(message):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda r: replace(r, answers=r.answers[1:]), "6 images were sent, CameraInfo of 5 came"),
+        (lambda r: replace(r, answers=r.answers[1:]), "video: 4 images were sent, 3 came"),
         (lambda r: replace(r, marker_arrays=5), "5 MarkerArrays came"),
-        (lambda r: _with(r, humans=None), "image 2 of 6: no HumanArray"),
+        (lambda r: _with(r, humans=None), "photographs, b: no HumanArray"),
         (lambda r: _with(r, frames=0), "but 0 TF frames"),
         (lambda r: _with(r, meshes={}), "mesh markers of 0"),
         (lambda r: _with(r, overlay=None), "no overlay"),
@@ -104,6 +107,77 @@ def _without_people(message):
 )
 def test_what_is_missing_is_told(demo, spoil, says):
     assert any(says in problem for problem in problems(spoil(demo.recording), PARTS))
+
+
+def test_the_rest_is_shown_where_something_is_missing(demo, tmp_path, monkeypatch):
+    answers = list(demo.recording.answers)
+    answers[1] = replace(answers[1], humans=None, overlay=None)
+    answers[3] = replace(answers[3], meshes={}, overlay=None)
+    monkeypatch.setattr(demo_module, "read_recording", lambda *_: replace(demo.recording, answers=answers))
+    parts = [replace(PARTS[0], losses={"dropped, a newer image came": 1, "failed": 0}), PARTS[1]]
+    text = io.StringIO()
+    assert report(parts, tmp_path, Console(file=text, width=200), 0.0) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a_overlay.png", "a_top_view.png", "video_overlay.mp4"}
+    assert open_source(str(tmp_path / "video_overlay.mp4")).length == VIDEO_IMAGES - 1
+    for line in (
+        "photographs, b: no HumanArray",
+        "says the node: 1 x dropped, a newer image came",
+        "video, d: no overlay",
+    ):
+        assert line in text.getvalue()
+    assert "network" in text.getvalue() and "failed" not in text.getvalue()
+
+
+def test_nothing_at_all_is_told_too(demo, tmp_path, monkeypatch):
+    empty = replace(demo.recording, answers=[], marker_arrays=0, stages_ms={})
+    monkeypatch.setattr(demo_module, "read_recording", lambda *_: empty)
+    text = io.StringIO()
+    assert report(PARTS, tmp_path, Console(file=text, width=200), 0.0) == 1
+    assert "photographs: 2 images were sent, 0 came" in text.getvalue()
+
+
+def test_earlier_attempts_do_not_count(demo):
+    """Only what was sent within the parts' times is looked at."""
+    stamps = [sec * 10**9 + nanosec for sec, nanosec in (answers.stamp for answers in demo.recording.answers)]
+    windows = (stamps[0], stamps[2] - 1), (stamps[2], stamps[-1] + 10**10)
+    parts = [replace(part, sent_ns=window) for part, window in zip(PARTS, windows)]
+    whole = read_recording(demo.out / "bag", parts)
+    assert [len(part) for part in answers_of(whole, parts)] == [2, 4] and problems(whole, parts) == []
+    second = read_recording(demo.out / "bag", parts[1:])
+    assert len(second.answers) == 4 and problems(second, parts[1:]) == []
+
+
+def test_a_part_is_sent_again_at_half_the_rate_if_an_image_was_dropped(tmp_path):
+    class Busy(Sender):
+        def __init__(self, drops):
+            self.rates, self._drops, self._console = [], drops, Console(file=io.StringIO())
+
+        def _attempt(self, part, rate_hz):
+            self.rates.append(rate_hz)
+            return replace(part, losses={"dropped": self._drops}), len(self.rates) > self._drops
+
+    sender = Busy(2)
+    sender._send(PARTS[1], 8.0)
+    assert sender.rates == [8.0, 4.0, 2.0] and "again at 4 Hz" in sender._console.file.getvalue()
+    hopeless = Busy(99)
+    assert hopeless._send(PARTS[1], 8.0).losses == {"dropped": 99} and hopeless.rates == [8.0, 4.0, 2.0, 1.0]
+
+
+def test_losses_are_those_since_the_part_began():
+    before = {"received": 10, "published": 9, "failed": 0, "dropped, x": 1}
+    after = {"received": 13, "published": 10, "failed": 1, "dropped, x": 2}
+    assert new_losses(before, after, 4) == {"failed": 1, "dropped, x": 1, "never reached the node": 1}
+
+
+def test_what_is_no_bag_of_a_demo_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_module, "exchange", lambda *_: pytest.fail("started"))
+    (tmp_path / "bag").mkdir()
+    (tmp_path / "bag" / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="not a bag of an earlier demo"):
+        main(Options(out=str(tmp_path)))
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"] and (tmp_path / "bag" / "thesis.txt").exists()
+    with pytest.raises(ValueError, match="is a file"):
+        main(Options(out=str(tmp_path / "bag" / "thesis.txt")))
 
 
 def _with(recording, **changes):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from rich.markup import escape
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.ros.demo_report import Part, problems, read_recording
 from ros2_multihmr.ros.demo_show import show, write_pictures
-from ros2_multihmr.ros.monitor import Monitor
+from ros2_multihmr.ros.monitor import Monitor, lost_images
 from ros2_multihmr.ros.processes import (
     RECORDING,
     Process,
@@ -46,8 +49,10 @@ _PHOTOGRAPH = "samples/basketball.jpg"
 _FOV_DEG = 60.0  # the photographs' cameras are unknown
 _PHOTO_RATE_HZ, _VIDEO_RATE_HZ = 1.0, 10.0
 _VIDEO_SIZE = (480, 360)
-_BUSY_SHARE = 0.4  # the next image comes when the last one is surely done: here, nothing may be dropped
-_READY_S, _CAMERA_S, _ANSWER_S = 120.0, 120.0, 10.0
+_BUSY_SHARE = 0.4  # the next image comes when the last one is surely done: here, nothing should be dropped
+_ATTEMPTS = 4
+_LINGER_S = 1.0  # what is still under way to the recorder
+_READY_S, _CAMERA_S, _ANSWER_S = 120.0, 120.0, 20.0
 
 
 class DemoError(RuntimeError):
@@ -65,7 +70,8 @@ class Options(EstimatorConfig):
 def main(options: Options) -> int:
     """Runs the verb; returns 0 if every image got everything, 1 otherwise."""
     console, out, start = Console(), Path(options.out), time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    check_out(out)
+    make_folder(out, "--out")
     samples = asset(_PHOTOGRAPH).parent
     photographs = list(open_source(str(samples)).frames())
     video, video_fov_deg = make_video(out / "video.mp4", options.video_images)
@@ -74,17 +80,38 @@ def main(options: Options) -> int:
         Part("video", str(video), video_fov_deg, tuple(f"video_{i:03d}" for i in range(options.video_images))),
     ]
     try:
-        exchange(options, parts, out, console)
+        sent = exchange(options, parts, out, console)
     except DemoError as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 1
-    recording = read_recording(out / "bag")
+    return report(sent, out, console, start)
+
+
+def check_out(out: Path) -> None:
+    """Refuses a folder that the demo cannot use.
+
+    Raises:
+        ValueError: It cannot be a folder, or its bag is none of the demo's, which is not ours to remove.
+    """
+    check_folder(out, "--out")
+    bag = out / "bag"
+    if bag.is_dir() and all(path.suffix in (".mcap", ".yaml") for path in bag.iterdir()):
+        return
+    if bag.exists() or bag.is_symlink():
+        raise ValueError(f"{bag}: not a bag of an earlier demo; move it away, or give another folder with --out")
+
+
+def report(parts: list[Part], out: Path, console: Console, start_s: float) -> int:
+    """Shows what the bag holds, and says what is missing in it; returns the exit code."""
+    recording = read_recording(out / "bag", parts)
+    show(console, recording, parts, write_pictures(out, recording, parts), out)
     missing = problems(recording, parts)
-    if not missing:
-        show(console, recording, parts, write_pictures(out, recording, parts))
-        console.print(f"Done in {time.monotonic() - start:.0f} s: every image got its HumanArray, TF and MarkerArray.")
     for problem in missing:
         console.print(f"[red]{escape(problem)}[/]")
+    all_came = (
+        "not every image got everything, see above" if missing else "every image got its HumanArray, TF and MarkerArray"
+    )
+    console.print(f"Done in {time.monotonic() - start_s:.0f} s: {all_came}.")
     return 1 if missing else 0
 
 
@@ -105,15 +132,18 @@ def make_video(path: Path, count: int) -> tuple[Path, float]:
     return path, float(np.degrees(2.0 * np.arctan(half_tangent)))
 
 
-def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Console) -> None:
+def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Console) -> list[Part]:
     """Runs node and recorder, and a camera for each part; leaves `out`/bag and logs.
 
+    Returns:
+        The parts, with what became of them.
+
     Raises:
-        DemoError: A process failed, or was too slow.
+        DemoError: A process failed.
     """
     bag = out / "bag"
-    if bag.is_dir() and all(path.suffix in (".mcap", ".yaml") for path in bag.iterdir()):
-        shutil.rmtree(bag)  # an earlier demo's; anything else there is not ours to remove
+    if bag.is_dir():
+        shutil.rmtree(bag)  # an earlier demo's, see `check_out`
     os.environ.update(local_environment(os.environ) | random_domain())
     with stop_signals() as stop, ProcessGroup(Logs(out).write, os.environ) as group:
         with console.status("starting node and recorder"):
@@ -124,32 +154,88 @@ def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Co
                 raise KeyboardInterrupt if stop.is_set() else DemoError(failure(group, out))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         try:
-            _send_parts(parts, group, out, stop, console)
+            return Sender(group, out, stop, console).send(parts)
         finally:
             rclpy.try_shutdown()
 
 
-def _send_parts(parts: list[Part], group: ProcessGroup, out: Path, stop: threading.Event, console: Console) -> None:
-    monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
-    executor.add_node(monitor)
-    while not monitor.connected and not stop.is_set() and not _failed(group):
-        executor.spin_once(timeout_sec=0.1)
-    rate_hz, sent = _PHOTO_RATE_HZ, 0
-    for part in parts:
-        camera = group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(part, rate_hz)))
-        deadline, sent = time.monotonic() + _CAMERA_S + len(part.names) / rate_hz, sent + len(part.names)
-        with console.status("") as status:
-            while camera.exit_code() is None or monitor.people.count < sent:
-                executor.spin_once(timeout_sec=0.1)
-                status.update(f"{part.name} at {rate_hz:.1f} Hz: {monitor.people.count} of {sent} images answered")
-                if camera.exit_code() == 0:
-                    deadline = min(deadline, time.monotonic() + _ANSWER_S)
-                if stop.is_set():
-                    raise KeyboardInterrupt
-                if _failed(group) or time.monotonic() > deadline:
-                    raise DemoError(failure(group, out))
-        rate_hz = min(_VIDEO_RATE_HZ, _BUSY_SHARE / max(1e-3 * monitor.people.latency_ms(), 1e-3))
-    executor.spin_once(timeout_sec=1.0)  # what is still under way to the recorder
+class Sender:
+    """Sends parts through the graph, each slowly enough that nothing is dropped: at half the rate if something was.
+
+    Args:
+        group: The graph, with node and recorder; a camera joins it per attempt.
+        out: Where the logs are.
+        stop: Ends it early.
+        console: Shows the progress.
+    """
+
+    def __init__(self, group: ProcessGroup, out: Path, stop: threading.Event, console: Console) -> None:
+        self._group, self._out, self._stop, self._console = group, out, stop, console
+        self._monitor, self._executor = (
+            Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"),
+            SingleThreadedExecutor(),
+        )
+        self._executor.add_node(self._monitor)
+
+    def send(self, parts: list[Part]) -> list[Part]:
+        """Sends the parts one after the other, and returns them with what became of them.
+
+        Raises:
+            DemoError: A process failed.
+            KeyboardInterrupt: `stop` was set.
+        """
+        self._spin_until(lambda: self._monitor.connected)
+        sent, rate_hz = [], _PHOTO_RATE_HZ
+        for part in parts:
+            sent.append(self._send(part, rate_hz))
+            rate_hz = min(_VIDEO_RATE_HZ, _BUSY_SHARE / max(self._monitor.people.slowest_s, 1e-3))
+        return sent
+
+    def _send(self, part: Part, rate_hz: float) -> Part:
+        """Sends one part, more than once if need be."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            sent, complete = self._attempt(part, rate_hz)
+            if complete or attempt == _ATTEMPTS:
+                break
+            rate_hz /= 2.0
+            self._console.print(f"{part.name}: this machine is busy, images were dropped; again at {rate_hz:.2g} Hz")
+        return sent
+
+    def _attempt(self, part: Part, rate_hz: float) -> tuple[Part, bool]:
+        begin_ns, counts, people = time.time_ns(), self._monitor.image_counts(), self._monitor.people
+        before, total = people.count, len(part.names)
+        with self._console.status("") as status:
+
+            def answered(end: Callable[[], bool]) -> bool:
+                status.update(f"{part.name} at {rate_hz:.2g} Hz: {people.count - before} of {total} images answered")
+                return end()
+
+            camera = self._group.start("camera", CAMERA_MODULE, ros_arguments(_camera_parameters(part, rate_hz)))
+            self._spin_until(lambda: answered(lambda: camera.exit_code() == 0), _CAMERA_S + total / rate_hz)
+            if camera.exit_code() is None:
+                raise DemoError(f"the camera did not end; the logs are in {self._out}")
+            end_s = time.monotonic()
+            # The node's word is waited for even if all is answered: what it says of the next attempt begins there.
+            self._spin_until(lambda: answered(lambda: self._monitor.settled(end_s)), _ANSWER_S)
+        self._spin_until(lambda: False, limit_s=_LINGER_S)
+        losses = new_losses(counts, self._monitor.image_counts(), total)
+        return replace(part, sent_ns=(begin_ns, time.time_ns()), losses=losses), people.count - before >= total
+
+    def _spin_until(self, done: Callable[[], bool], limit_s: float = math.inf) -> None:
+        """Listens until something is done, or for a limited time; raises if a process fails, or `stop` is set."""
+        deadline = time.monotonic() + limit_s
+        while not done() and time.monotonic() < deadline:
+            self._executor.spin_once(timeout_sec=0.1)
+            if self._stop.is_set():
+                raise KeyboardInterrupt
+            if _failed(self._group):
+                raise DemoError(failure(self._group, self._out))
+
+
+def new_losses(before: Mapping[str, int], after: Mapping[str, int], sent: int) -> dict[str, int]:
+    """Returns what became of the images without people among the last `sent`, by reason."""
+    losses = {why: count - before.get(why, 0) for why, count in lost_images(after).items()}
+    return losses | {"never reached the node": sent - (after["received"] - before["received"])}
 
 
 def _camera_parameters(part: Part, rate_hz: float) -> dict[str, Any]:
@@ -166,7 +252,7 @@ def failure(group: ProcessGroup, out: Path) -> str:
     """Says which process of the demo failed, with its last lines."""
     failed = _failed(group)
     if not failed:
-        return f"not every image was answered; the logs are in {out}"
+        return f"nothing was ready within {_READY_S:g} s; the logs are in {out}"
     return "\n".join([f"{failed[0].fate()}; the last lines of {out / failed[0].name}.log:", *list(failed[0].tail)])
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +28,16 @@ class Part:
         source: Where they come from.
         fov_deg: Field of view over their longer side [degrees].
         names: A name per image, in the order in which they are sent.
+        sent_ns: From when to when they were sent and answered [ns since the epoch]; None if not known.
+        losses: What the node says became of images without people, by reason.
     """
 
     name: str
     source: str
     fov_deg: float
     names: tuple[str, ...]
+    sent_ns: tuple[int, int] | None = None
+    losses: Mapping[str, int] = field(default_factory=dict)
 
 
 class Topics(NamedTuple):
@@ -91,20 +95,28 @@ class Recording:
     stages_ms: dict[str, float]
 
 
-def read_recording(path: Path, topics: Topics = TOPICS) -> Recording:
+def read_recording(path: Path, parts: Sequence[Part] = (), topics: Topics = TOPICS) -> Recording:
     """Reads a bag.
+
+    Args:
+        path: The bag.
+        parts: What happened outside their times, earlier attempts for example, is left out; empty: everything counts.
+        topics: Names of the recorded topics.
 
     Raises:
         ValueError: It cannot be read.
     """
     bag = read_bag(path)
+    times = [part.sent_ns for part in parts if part.sent_ns is not None]
     humans = {_stamp(m.header): (m, time_ns) for time_ns, m in bag.get(topics.humans, [])}
     frames = Counter(_stamp(t.header) for _, m in bag.get(topics.tf, []) for t in m.transforms)
-    arrays = [m for _, m in bag.get(topics.markers, [])]
+    arrays = [m for time_ns, m in bag.get(topics.markers, []) if _within(time_ns, times)]
     meshes = _meshes(arrays)
     overlays = {_stamp(m.header): m for _, m in bag.get(topics.overlay, [])}
     answers = []
-    for stamp in [_stamp(m.header) for _, m in bag.get(topics.camera_info, [])]:
+    # Either shows that an image was sent: CameraInfo is best effort, and may be lost where the people are not.
+    stamps = sorted({_stamp(m.header) for _, m in bag.get(topics.camera_info, [])} | set(humans))
+    for stamp in (stamp for stamp in stamps if _within(stamp[0] * 10**9 + stamp[1], times)):
         message, time_ns = humans.get(stamp, (None, 0))
         delay_s = (time_ns - stamp[0] * 10**9 - stamp[1]) * 1e-9 if message else float("nan")
         picture = _picture(overlays[stamp]) if stamp in overlays else None
@@ -113,18 +125,42 @@ def read_recording(path: Path, topics: Topics = TOPICS) -> Recording:
     return Recording(answers, len(arrays), models, _stages_ms([m for _, m in bag.get(topics.diagnostics, [])]))
 
 
+def answers_of(recording: Recording, parts: Sequence[Part]) -> list[list[Answers]]:
+    """Returns each part's answers: by the time at which it was sent; by number where that is not known."""
+    found, begin = [], 0
+    for part in parts:
+        if part.sent_ns is None:
+            found.append(recording.answers[begin : (begin := begin + len(part.names))])
+        else:
+            found.append([a for a in recording.answers if _within(a.stamp[0] * 10**9 + a.stamp[1], [part.sent_ns])])
+    return found
+
+
+def image_names(part: Part, answers: Sequence[Answers]) -> list[str]:
+    """Returns the names of a part's images; numbered ones where an image is unknown, and the others may be shifted."""
+    if len(answers) == len(part.names):
+        return list(part.names)
+    return [f"{part.name}_{number:03d}" for number in range(1, len(answers) + 1)]
+
+
 def problems(recording: Recording, parts: Sequence[Part]) -> list[str]:
     """Returns what is missing, a sentence each; empty if every image sent got everything."""
     sent, found = sum(len(part.names) for part in parts), []
-    if len(recording.answers) != sent:
-        found.append(f"{sent} images were sent, CameraInfo of {len(recording.answers)} came")
     if recording.marker_arrays != sent:
         found.append(f"{sent} images were sent, {recording.marker_arrays} MarkerArrays came")
-    for number, answers in enumerate(recording.answers, start=1):
-        found += [f"image {number} of {len(recording.answers)}: {text}" for text in _missing(answers, recording)]
+    for part, answers in zip(parts, answers_of(recording, parts)):
+        if len(answers) != len(part.names):
+            found.append(f"{part.name}: {len(part.names)} images were sent, {len(answers)} came")
+        for name, one in zip(image_names(part, answers), answers):
+            found += [f"{part.name}, {name}: {text}" for text in _missing(one, recording)]
+        found += [f"{part.name}, says the node: {count} x {why}" for why, count in part.losses.items() if count]
     if not any(answers.humans.humans for answers in recording.answers if answers.humans):
         found.append("nobody was found in any image")
     return found
+
+
+def _within(time_ns: int, times: Sequence[tuple[int, int]]) -> bool:
+    return not times or any(begin <= time_ns < end for begin, end in times)
 
 
 def _missing(answers: Answers, recording: Recording) -> list[str]:

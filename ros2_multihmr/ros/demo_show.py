@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ros2_multihmr.labels import UNTRAINED_NOTE
-from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording
+from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording, answers_of, image_names
 from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans
 from ros2_multihmr.top_view import top_view
 
@@ -32,19 +32,32 @@ def draw_top_view(answers: Answers, recording: Recording) -> Picture:
 
 
 def write_pictures(out: Path, recording: Recording, parts: Sequence[Part]) -> list[Path]:
-    """Writes overlay and top view of every photograph, and the video's overlays as a video; returns the files."""
+    """Writes overlay and top view of every photograph, and the video's overlays as a video; returns the files.
+
+    What did not come is left out.
+    """
     files: list[Path] = []
-    for name, answers in _named(recording, parts[0]):
-        for kind, picture in (("overlay", answers.overlay), ("top_view", draw_top_view(answers, recording))):
-            files.append(out / f"{name}_{kind}.png")
-            Image.fromarray(np.asarray(picture)).save(files[-1])
-    files.append(out / "video_overlay.mp4")
-    _write_video(files[-1], [a.overlay for a in recording.answers[len(parts[0].names) :] if a.overlay is not None])
+    photographs, video = answers_of(recording, parts)
+    for name, answers in zip(image_names(parts[0], photographs), photographs):
+        pictures = {"overlay": answers.overlay}
+        if drawable(answers, recording):
+            pictures["top_view"] = draw_top_view(answers, recording)
+        for kind, picture in pictures.items():
+            if picture is not None:
+                files.append(out / f"{name}_{kind}.png")
+                Image.fromarray(picture).save(files[-1])
+    if overlays := [answers.overlay for answers in video if answers.overlay is not None]:
+        files.append(out / "video_overlay.mp4")
+        _write_video(files[-1], overlays)
     return files
 
 
-def _named(recording: Recording, part: Part) -> list[tuple[str, Answers]]:
-    return list(zip(part.names, recording.answers))
+def drawable(answers: Answers, recording: Recording) -> bool:
+    """Says whether all came that `draw_top_view` needs."""
+    people = answers.humans
+    if people is None or people.body_model not in recording.body_models:
+        return False
+    return all(human.track_id in answers.meshes for human in people.humans)
 
 
 def _write_video(path: Path, pictures: Sequence[Picture]) -> None:
@@ -55,20 +68,19 @@ def _write_video(path: Path, pictures: Sequence[Picture]) -> None:
     writer.release()
 
 
-def show(console: Console, recording: Recording, parts: Sequence[Part], files: Sequence[Path]) -> None:
+def show(console: Console, recording: Recording, parts: Sequence[Part], files: Sequence[Path], out: Path) -> None:
     """Prints what flowed, how fast, and where the files are."""
-    flow, begin = Table("", "images", "people", "rate [Hz]", *map(escape, ("median [ms]", "95 % [ms]"))), 0
-    for part in parts:
-        answers = recording.answers[begin : (begin := begin + len(part.names))]
+    flow = Table("", "images", "people", "rate [Hz]", *map(escape, ("median [ms]", "95 % [ms]")))
+    for part, answers in zip(parts, answers_of(recording, parts)):
         flow.add_row(part.name, *_flow(answers))
     console.print("From an image's stamp to its HumanArray in the recorder's process:", flow)
     stages = Table("stage", escape("mean [ms]"))
     for stage, value in recording.stages_ms.items():
         stages.add_row(escape(stage), f"{value:.2f}")
     console.print("Inside the node:", stages)
-    first = recording.answers[0].humans
+    first = next((answers.humans for answers in recording.answers if answers.humans is not None), None)
     console.print(f"Pictures and videos: {', '.join(file.name for file in files)}")
-    console.print(f"Bag: {files[0].parent / 'bag'} (MCAP; opens in Foxglove and with `ros2 bag play`)")
+    console.print(f"Bag: {out / 'bag'} (MCAP; opens in Foxglove and with `ros2 bag play`)")
     console.print("basketball.jpg is by Erik Drost (CC BY 2.0); its overlays and the video are adaptations.")
     if first is not None and first.untrained:
         console.print(
@@ -77,10 +89,13 @@ def show(console: Console, recording: Recording, parts: Sequence[Part], files: S
         )
 
 
-def _flow(answers: Sequence[Answers]) -> tuple[str, ...]:
+def _flow(sent: Sequence[Answers]) -> tuple[str, ...]:
+    answers = [a for a in sent if a.humans is not None]
     arrivals = [a.arrival_s for a in answers]
-    delays_ms = [1e3 * a.delay_s for a in answers]
     people = sum(len(a.humans.humans) for a in answers if a.humans is not None)
-    rate_hz = (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
-    middle, high = np.percentile(delays_ms, (50, 95))
-    return str(len(answers)), str(people), f"{rate_hz:.1f}", f"{middle:.0f}", f"{high:.0f}"
+    duration_s = arrivals[-1] - arrivals[0] if arrivals else 0.0
+    rate = f"{(len(arrivals) - 1) / duration_s:.1f}" if duration_s > 0.0 else "-"
+    delays = (
+        [f"{delay:.0f}" for delay in np.percentile([1e3 * a.delay_s for a in answers], (50, 95))] if answers else []
+    )
+    return str(len(sent)), str(people), rate, *(delays or ("-", "-"))

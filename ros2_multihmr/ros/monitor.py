@@ -32,15 +32,17 @@ class Arrivals:
     Attributes:
         count: Messages in all.
         last_s: When the last one came, on the clock of `add`.
+        slowest_s: The greatest latency of all, but for the first message's: everything is slower the first time.
     """
 
     def __init__(self) -> None:
-        self.count, self.last_s = 0, 0.0
+        self.count, self.last_s, self.slowest_s = 0, 0.0, 0.0
         self._times_s: deque[float] = deque()
         self._latencies_s: deque[float] = deque()
 
     def add(self, now_s: float, latency_s: float) -> None:
         """Notes a message that came at `now_s` (any steady clock), `latency_s` after its stamp."""
+        self.slowest_s = max(self.slowest_s, latency_s) if self.count else 0.0
         self.count, self.last_s = self.count + 1, now_s
         self._times_s.append(now_s)
         self._latencies_s.append(latency_s)
