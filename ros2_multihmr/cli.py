@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NamedTuple, TextIO
 
+from ros2_multihmr import __version__
+
 PROGRAM = "multihmr"
 _TRACEBACK_VARIABLE = "MULTIHMR_TRACEBACK"
 _USER_ERROR, _INTERRUPTED = 2, 130
@@ -44,6 +46,9 @@ def main(args: list[str] | None = None) -> int:
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
         _say(_help())
+        return 0
+    if args[0] == "--version":
+        _say(f"{PROGRAM} {__version__}")
         return 0
     words = 2 if " ".join(args[:2]) in VERBS else 1
     name, rest = " ".join(args[:words]), args[words:]
@@ -82,7 +87,7 @@ def _explain(error: Exception) -> str:
 
 def _help() -> str:
     width = max(map(len, [*VERBS, *NODES])) + 2
-    lines = [f"usage: {PROGRAM} VERB [-h] ...", "", "Whole-body people from one camera, for ROS 2.", ""]
+    lines = [f"usage: {PROGRAM} VERB [-h] ... | --version", "", "Whole-body people from one camera, for ROS 2.", ""]
     for verbs in (VERBS, NODES):
         lines += [f"  {name:<{width}}{verb.summary}" for name, verb in verbs.items()] + [""]
     return "\n".join(

@@ -60,5 +60,7 @@ def _flag_type(field: dataclasses.Field[Any], positional: bool) -> Any:
     text = f"{info.description}; {' and '.join(limits)}" if limits else info.description
     if positional:
         metavar = f"{field.name.upper()} ..." if type(field.default) is tuple else field.name.upper()
-        return Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text, metavar=metavar)]
+        return Annotated[
+            kind, tyro.conf.Positional, tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint="(required)")
+        ]
     return Annotated[kind, tyro.conf.arg(help=text)]

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ros2_multihmr import cli
+from ros2_multihmr import __version__, cli
 from ros2_multihmr.flags import parse_flags
 from ros2_multihmr.ros.bag import read_bag
+from ros2_multihmr.ros.camera_node import CameraConfig
+from ros2_multihmr.ros.environment import share_file
+from ros2_multihmr.ros.params_file import check_params_file
 from ros2_multihmr.settings import checked, setting, setting_info
 
 
@@ -176,6 +179,47 @@ def test_run_ends_when_the_node_cannot_start():
     process = _start("--weights", "/nowhere.safetensors")
     text = process.communicate(timeout=60.0)[0]
     assert process.returncode == 1 and "no such weights file" in text and "Traceback" not in text, text
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"multihmr {__version__}\n"
+
+
+def test_camera_help_is_short_and_lists_its_parameters(capsys):
+    assert cli.main(["camera", "--help"]) == 0
+    told = capsys.readouterr()
+    assert "usage: multihmr camera --ros-args -p source:=" in told.out and len(told.out.splitlines()) < 25
+    assert all(f"  {field.name} " in told.out for field in fields(CameraConfig)) and not told.err
+
+
+def test_what_must_be_given_has_no_default_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        _parse("--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(required)" in text and "(default: )" not in text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "no such file"),
+        ("multihmr: {ros__parameters: [", "no YAML"),
+        ("multihmr:\n  device: cpu\n", "ros__parameters"),
+        ("- a\n", "ros__parameters"),
+    ],
+)
+def test_parameter_file_that_cannot_be_used_is_told_before_anything_starts(content, says, tmp_path, capsys):
+    path = tmp_path / "params.yaml"
+    if content is not None:
+        path.write_text(content)
+    assert cli.main(["run", "--source", SAMPLES, "--params-file", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert says in told and str(path) in told and "Traceback" not in told and told.count("\n") == 1
+
+
+def test_usual_parameter_files_are_accepted():
+    check_params_file(str(share_file("config/multihmr.yaml")))
 
 
 def test_info_as_json(capsys):

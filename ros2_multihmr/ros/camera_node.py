@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import cv2
@@ -29,7 +29,7 @@ from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
 from ros2_multihmr.ros.node import stop_on_signals
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import checked, setting, setting_info
 from ros2_multihmr.sources import Frame, endless, open_source
 
 _LIVE_PERIOD_S = 1e-3  # a live source blocks until its next image: that is the pace
@@ -201,6 +201,9 @@ def compressed_image(header: Header, image: NDArray[np.uint8], quality: int) -> 
 
 def main(args: list[str] | None = None) -> int:
     """Runs the camera node until its source ends or it is interrupted; returns the exit code."""
+    if {"-h", "--help"} & set(sys.argv if args is None else args):
+        sys.stdout.write(usage())
+        return 0
     set_defaults(os.environ)
     stop = stop_on_signals()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -212,6 +215,20 @@ def main(args: list[str] | None = None) -> int:
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def usage() -> str:
+    """Returns how to start the node, and its parameters."""
+    lines = [f"  {f.name:<22}{setting_info(f).description} [{f.default!r}]" for f in fields(CameraConfig)]
+    return "\n".join(
+        [
+            "usage: multihmr camera --ros-args -p source:=SOURCE [-p NAME:=VALUE ...] [-r OLD:=NEW ...]",
+            "",
+            "Publishes /camera/image_raw and /camera/camera_info. Parameters:",
+            *lines,
+            "",
+        ]
+    )
 
 
 def _spin(node: CameraNode, stop: threading.Event) -> None:

@@ -22,6 +22,7 @@ from ros2_multihmr.calibration import read_calibration
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
+from ros2_multihmr.ros.params_file import check_params_file
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
     RECORDING,
@@ -64,6 +65,8 @@ def main(options: Options) -> int:
     open_source(options.source)  # mistakes are told here, before anything starts
     if options.calibration:
         read_calibration(options.calibration)
+    if options.params_file:
+        check_params_file(options.params_file)
     console = Console()
     local_only = DISCOVERY_VARIABLE not in os.environ
     os.environ.update(local_environment(os.environ))
