@@ -55,7 +55,8 @@ def yuv_of(rgb):
 @pytest.mark.parametrize("padding", [0, 1, 2, 5, 64])
 @pytest.mark.parametrize(
     "encoding, code",
-    [("rgb8", None), ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)],
+    [("rgb8", None), ("bgr8", cv2.COLOR_RGB2BGR), ("rgba8", cv2.COLOR_RGB2RGBA), ("bgra8", cv2.COLOR_RGB2BGRA)]
+    + [("8UC3", cv2.COLOR_RGB2BGR)],
 )
 def test_color_encodings_and_padded_rows(encoding, code, padding):
     pixels = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -65,17 +66,19 @@ def test_color_encodings_and_padded_rows(encoding, code, padding):
 
 
 @pytest.mark.parametrize("padding", [0, 3])
-def test_mono8(padding):
+@pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+def test_mono8(encoding, padding):
     gray = RNG.integers(0, 256, (5, 7), np.uint8)
-    image = image_from_message(image_message(gray, "mono8", step=7 + padding))
+    image = image_from_message(image_message(gray, encoding, step=7 + padding))
     np.testing.assert_array_equal(image, np.repeat(gray[..., None], 3, axis=2))
 
 
 @pytest.mark.parametrize("big_endian", [False, True])
 @pytest.mark.parametrize("padding", [0, 1, 6])
-def test_mono16_of_either_byte_order(big_endian, padding):
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
+def test_mono16_of_either_byte_order(encoding, big_endian, padding):
     gray = (np.arange(35, dtype=np.uint16) * 1800).reshape(5, 7)
-    image = image_from_message(image_message(gray, "mono16", step=14 + padding, big_endian=big_endian))
+    image = image_from_message(image_message(gray, encoding, step=14 + padding, big_endian=big_endian))
     np.testing.assert_allclose(image[..., 0], gray / 257.0, atol=1.0)
     np.testing.assert_array_equal(image[..., 0], image[..., 2])
 
@@ -136,6 +139,7 @@ def test_an_image_of_8k():
     "change, said",
     [
         ({"encoding": "rgb9"}, "unknown encoding 'rgb9'; expected one of"),
+        ({"encoding": "rgb16"}, "unknown encoding 'rgb16'; expected one of"),
         ({"encoding": "32FC1"}, "unknown encoding '32FC1'"),
         ({"encoding": ""}, "unknown encoding ''"),
         ({"step": 17}, "step 17 is too small, 6 pixels of rgb8 take 18 bytes"),

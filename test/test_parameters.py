@@ -151,3 +151,12 @@ def test_the_shipped_file_explains_every_parameter():
 def test_the_shipped_file_is_accepted_by_the_node(make_node):
     node = make_node("--params-file", str(CONFIG_FILE))
     assert declare(node) == NodeConfig()
+
+
+def test_autostart_is_read_at_start_alone(make_node):
+    node = make_node("-p", "autostart:=true")
+    assert declare(node).autostart is True
+    assert node.describe_parameter("autostart").read_only
+    result = node.set_parameters([Parameter("autostart", value=False)])[0]
+    assert not result.successful and "read-only" in result.reason
+    assert node.set_parameters([Parameter("max_humans", value=3)])[0].successful

@@ -30,9 +30,12 @@ _YUV_422 = {"yuv422": 2, "uyvy": 2, "yuv422_yuy2": 2, "yuyv": 2}
 _YUV_420 = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 PIXEL_BYTES = {
     "rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1, "mono16": 2, **_YUV_422, **_BAYER,
-    **dict.fromkeys(_YUV_420, 1),
+    **dict.fromkeys(_YUV_420, 1), "8UC3": 3, "8UC1": 1, "16UC1": 2,
 }  # fmt: skip
-_NAMES_OF_CV_BRIDGE = {"uyvy": "yuv422", "yuyv": "yuv422_yuy2"}
+# OpenCV's names for pixels say nothing about color; drivers that use them send what OpenCV's cameras give.
+_NAMES_OF_CV_BRIDGE = {
+    "uyvy": "yuv422", "yuyv": "yuv422_yuy2", "8UC3": "bgr8", "8UC1": "mono8", "16UC1": "mono16",
+}  # fmt: skip
 # How files begin, and what stands at their end: OpenCV fills the missing part of a cut JPEG with gray.
 _FILE_ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 _FILE_END_WITHIN = 64
@@ -49,7 +52,8 @@ def image_from_message(message: Image) -> Rgb:
     """Reads a sensor_msgs/Image.
 
     Args:
-        message: Any encoding of `PIXEL_BYTES`; rows may be padded, 16-bit pixels may be big endian.
+        message: Any encoding of `PIXEL_BYTES`, where 8UC3 is taken as bgr8, 8UC1 as mono8 and 16UC1 as mono16; rows
+            may be padded, 16-bit pixels may be big endian.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -211,8 +215,8 @@ def _packed(message: Image) -> Image:
     """
     pixel_bytes = PIXEL_BYTES[message.encoding]
     row = message.width * pixel_bytes
-    swapped = message.encoding.endswith("16") and bool(message.is_bigendian) != (sys.byteorder == "big")
     name = _NAMES_OF_CV_BRIDGE.get(message.encoding, message.encoding)
+    swapped = name.endswith("16") and bool(message.is_bigendian) != (sys.byteorder == "big")
     padded = message.step != row or len(message.data) != row * message.height
     if not (swapped or padded or name != message.encoding):
         return message

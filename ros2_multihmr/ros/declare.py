@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from dataclasses import Field, fields
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ Config = TypeVar("Config")
 _DECLARED_LATER = ("qos_overrides.",)  # by rclpy, with publishers and subscriptions
 
 
-def declare_parameters(node: Node, kind: type[Any], fixed: str, *, read_only: bool = False) -> None:
+def declare_parameters(
+    node: Node, kind: type[Any], fixed: str, *, read_only: bool = False, read_at_start: Collection[str] = ()
+) -> None:
     """Declares every setting of a dataclass, and takes over what the parameter file and the command line say.
 
     Args:
@@ -23,13 +26,16 @@ def declare_parameters(node: Node, kind: type[Any], fixed: str, *, read_only: bo
         kind: Dataclass whose fields were declared with `setting`.
         fixed: Said of a setting that is no run-time setting.
         read_only: True to let ROS refuse every change of such a setting.
+        read_at_start: Settings that are no run-time settings, and every change of which ROS refuses in any case.
 
     Raises:
         ValueError: A parameter is given that does not exist.
         rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
     """
     for field in fields(kind):
-        node.declare_parameter(field.name, field.default, _descriptor(field, fixed, read_only))
+        node.declare_parameter(
+            field.name, field.default, _descriptor(field, fixed, read_only or field.name in read_at_start)
+        )
     # Without this, a misspelt key in a parameter file would go unnoticed. rclpy has no public way to ask.
     given = [name for name in node._parameter_overrides if not name.startswith(_DECLARED_LATER)]
     unknown = [name for name in given if not node.has_parameter(name)]

@@ -69,7 +69,7 @@ def declare(node: Node) -> NodeConfig:
         ValueError: A parameter is given that does not exist, or a value is not allowed.
         rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
     """
-    declare_parameters(node, NodeConfig, "fixed while the node is configured")
+    declare_parameters(node, NodeConfig, "fixed while the node is configured", read_at_start=("autostart",))
     return read(node)
 
 
