@@ -13,8 +13,9 @@ from rich.console import Console
 
 from ros2_multihmr.ros import demo as demo_module
 from ros2_multihmr.ros.bag import read_bag
-from ros2_multihmr.ros.demo import Options, Sender, main, make_video, new_losses, report
+from ros2_multihmr.ros.demo import Options, main, make_video, report
 from ros2_multihmr.ros.demo_report import Part, answers_of, problems, read_recording
+from ros2_multihmr.ros.demo_sender import Sender, new_losses
 from ros2_multihmr.ros.demo_show import draw_top_view
 from ros2_multihmr.sources import open_source, read_image
 
