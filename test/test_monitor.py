@@ -84,6 +84,16 @@ def test_stages_of_the_last_period_with_images_stay(monitor):
     assert dict(monitor.rows())["stages [ms]"] == "network 12.5"
 
 
+def test_end_of_the_source_is_no_warning_but_counts_go_on(monitor):
+    monitor._on_diagnostics(_diagnostics(received=6))
+    monitor.freeze()
+    late = _diagnostics(dropped=3)
+    late.status[0].level, late.status[0].message = DiagnosticStatus.WARN, "no images"
+    monitor._on_diagnostics(late)
+    rows = dict(monitor.rows())
+    assert "ok" in rows and "warning" not in rows and rows["dropped"] == "3 of 5"
+
+
 def test_losses_are_named():
     counts = image_counts({name: str(count) for name, count in COUNTS.items()} | {"rate [Hz]": "1.0"})
     assert counts["received"] == 5 and lost_images(counts) == {"failed": 0, "dropped, a newer image came": 2}

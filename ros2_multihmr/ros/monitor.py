@@ -77,6 +77,7 @@ class Monitor(Node):
         self._last: HumanArray | None = None
         self._status: DiagnosticStatus | None = None
         self._status_s, self._stages, self._frozen, self._known = 0.0, "", False, False
+        self._judgement: tuple[str, str] | tuple[()] = ()
         node = humans.rpartition("/")[0]
         self._status_name = node.rpartition("/")[2]
         self.create_subscription(CameraInfo, camera_info, lambda m: self._arrived(self.images, m), _BEST_EFFORT)
@@ -98,6 +99,8 @@ class Monitor(Node):
         if not ours:
             return
         self._status, self._status_s = ours[-1], time.monotonic()
+        if not (self._frozen and self._judgement):  # that no more images come is no news then
+            self._judgement = (_LEVELS.get(self._status.level, "stale"), self._status.message)
         values = self._values()
         stages = [f"{key.removesuffix(STAGE_SUFFIX)} {values[key]}" for key in stage_keys(values)]
         self._stages = ", ".join(stages) or self._stages
@@ -114,7 +117,7 @@ class Monitor(Node):
         return self._known and self._humans.get_publisher_count() > 0
 
     def freeze(self) -> None:
-        """From now on, rates and latencies are those of the last seconds in which something came."""
+        """From now on, rates, latencies and warnings are those of the time in which something came."""
         self._frozen = True
 
     def settled(self, since_s: float) -> bool:
@@ -141,11 +144,11 @@ class Monitor(Node):
         if self._last is not None:
             calibrated = "" if self._last.calibrated else ", distances guessed: no calibration"
             rows.append(("last image", f"{len(self._last.humans)} people{calibrated}"))
-        if self._status is not None:
+        if self._judgement:
             values = self._values()
             rows.append(("stages [ms]", self._stages or "no image yet"))
             rows.append(("dropped", f"{values.get('dropped', '?')} of {values.get('received', '?')}"))
-            rows.append((_LEVELS.get(self._status.level, "stale"), self._status.message))
+            rows.append(self._judgement)
         return rows
 
     def _arrivals(self) -> dict[str, Arrivals]:
