@@ -15,6 +15,7 @@ from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.embedded import embedded_model
 from ros2_multihmr.ros.multihmr_node import UNTRAINED_WARNING
+from ros2_multihmr.ros.silence import Silence
 
 
 def set_parameters(graph, **values):
@@ -167,6 +168,9 @@ def test_a_defect_in_a_transition_is_logged_and_the_node_can_begin_again(graph, 
     g = graph(create=broken)
     assert g.node.trigger_configure().name == "ERROR"
     assert state(g) == "unconfigured" and "no such kernel" in capfd.readouterr().err
+    g.listen("diagnostics")
+    level, text, _ = g.diagnostics()
+    assert level == 2 and "a transition failed, see the node's log" in text
 
 
 # ---- diagnostics
@@ -187,10 +191,49 @@ def test_diagnostics_tell_rate_stages_age_and_counts(graph):
     assert values["weights"] == "fake" and values["body"] == anny().info.name
 
 
-def test_diagnostics_tell_that_no_images_come(graph):
-    g = graph(args=("-p", "diagnostics_period_s:=0.1")).start("diagnostics")
+def test_diagnostics_tell_that_nobody_publishes_images(graph):
+    g = graph(args=("-p", "diagnostics_period_s:=0.1"))
+    assert g.node.trigger_configure().name == g.node.trigger_activate().name == "SUCCESS"
+    g.listen("diagnostics")
     level, text, _ = g.diagnostics()
-    assert level == 1 and "no images on /image, which has 1 publishers" in text
+    assert level == 1 and "no images on /image, which has 0 publishers" in text
+
+
+def test_diagnostics_tell_that_camera_infos_come_without_images(graph):
+    g = graph(args=("-p", "diagnostics_period_s:=0.1")).start("diagnostics")
+    assert g.diagnostics()[0] == 0, "a publisher that is there has a while to send"
+    now_s = g.node._now_s
+    g.node._now_s = lambda: now_s() + 6.0
+    g.infos.publish(g.info(g.image()))
+    g.until(lambda: "though CameraInfos come" in g.diagnostics()[1])
+    level, text, _ = g.diagnostics()
+    assert level == 1 and "which has 1 publishers" in text and "fastdds_large_images.xml" in text
+
+
+def test_a_slow_source_is_no_silent_one():
+    silence = Silence(100.0)
+    assert silence.problem(104.9, "/image", 1) == "" and "no images" in silence.problem(105.1, "/image", 1)
+    for second in (106.0, 116.0):
+        silence.image(second)
+        silence.info(second + 0.1)
+    assert silence.problem(145.9, "/image", 1) == "", "an image every ten seconds"
+    assert silence.problem(146.1, "/image", 1) == "no images on /image, which has 1 publishers"
+    silence.info(147.0)
+    assert "though CameraInfos come" in silence.problem(148.0, "/image", 1)
+
+
+def test_diagnostics_tell_why_the_node_is_not_active(graph, tmp_path):
+    g = graph(create=create_estimator, args=("-p", f"weights:={tmp_path}/none.pt", "-p", "diagnostics_period_s:=0.1"))
+    g.listen("diagnostics")
+    assert g.diagnostics()[:2] == (0, "unconfigured: waits for lifecycle commands")
+    assert g.node.trigger_configure().name == "FAILURE"
+    g.until(lambda: g.diagnostics()[0] == 2)
+    assert "unconfigured: cannot configure: " in g.diagnostics()[1] and str(tmp_path) in g.diagnostics()[1]
+    assert set_parameters(g, weights="", diagnostics_period_s=0.2)[0].successful
+    assert g.node.trigger_configure().name == "SUCCESS"
+    g.until(lambda: g.diagnostics()[1] == "inactive: waits for lifecycle commands")
+    g.node.trigger_shutdown()
+    g.until(lambda: g.diagnostics()[1] == "finalized: shut down for good")
 
 
 def test_diagnostics_tell_who_was_left_out(graph):

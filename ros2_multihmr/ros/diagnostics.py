@@ -11,6 +11,8 @@ import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from ros2_multihmr.ros.lifecycle import FINALIZED
+
 
 class Fate(Enum):
     """What became of an image that the callback received; every image ends in exactly one of these."""
@@ -145,6 +147,24 @@ def diagnostic_array(
     level, message = _judgement(report, problems)
     status = DiagnosticStatus(name=f"{name}: people", hardware_id=str(device), level=level, message=message)
     status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    array = DiagnosticArray(status=[status])
+    array.header.stamp = stamp
+    return array
+
+
+def idle_array(stamp: Time, name: str, state: str, why_not: str) -> DiagnosticArray:
+    """Builds the message of a node that is not active.
+
+    Args:
+        stamp: Time of the report.
+        name: Name of the node.
+        state: Its lifecycle state.
+        why_not: Why the last transition failed; empty if none did.
+    """
+    level = DiagnosticStatus.ERROR if why_not else DiagnosticStatus.OK
+    idle = "shut down for good" if state == FINALIZED else "waits for lifecycle commands"
+    message = f"{state}: {why_not or idle}"
+    status = DiagnosticStatus(name=f"{name}: people", level=level, message=message)
     array = DiagnosticArray(status=[status])
     array.header.stamp = stamp
     return array

@@ -11,16 +11,18 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
+from sensor_msgs.msg import CameraInfo
 
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
-from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array
+from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array, idle_array
 from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image
-from ros2_multihmr.ros.lifecycle import logged, refuse_impossible_commands
+from ros2_multihmr.ros.lifecycle import logged, refuse_impossible_commands, state_of
 from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare, read
 from ros2_multihmr.ros.pipeline import ImageMessage, Pipeline
 from ros2_multihmr.ros.publishers import Publishers
+from ros2_multihmr.ros.silence import Silence
 from ros2_multihmr.ros.worker import Worker
 
 UNTRAINED_WARNING = "the weights were drawn at random and never trained: do not use the people for anything"
@@ -51,7 +53,7 @@ class MultiHMRNode(LifecycleNode):
     # and these from activate to deactivate.
     _worker: Worker[ImageMessage]
     _inputs: Inputs
-    _timer: Timer
+    _silence: Silence
 
     def __init__(self, create: Callable[[EstimatorConfig], Estimator] = create_estimator, **options: Any) -> None:
         super().__init__("multihmr", **options)
@@ -62,7 +64,11 @@ class MultiHMRNode(LifecycleNode):
         self._configured = False
         self.active = False
         self._incompatible: dict[str, str] = {}
+        self._why_not = ""
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        # Diagnostics must come although simulated time stands still.
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer: Timer = self._diagnose_every(self.config.diagnostics_period_s)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
 
@@ -75,8 +81,7 @@ class MultiHMRNode(LifecycleNode):
             self._estimator = self._create(self.config)
             self._estimator.unload()
         except (ValueError, OSError, MemoryError) as error:
-            self.get_logger().error(f"cannot configure: {error}")
-            return TransitionCallbackReturn.FAILURE
+            return self._refuse(f"cannot configure: {error}")
         network, body = self._estimator.backend.config, self._estimator.body.info
         self.get_logger().info(f"weights {network.weights}, body {body.name}, on {self._estimator.backend.device}")
         if network.untrained:
@@ -85,7 +90,7 @@ class MultiHMRNode(LifecycleNode):
         self._cameras = CameraChooser(self.config.rectify, image_topic(self), info_topic(self))
         self._publishers_out = Publishers(self, self.config, network, body, self._on_incompatible)
         self._pipeline = self._create_pipeline()
-        self._configured = True
+        self._configured, self._why_not = True, ""
         return super().on_configure(state)
 
     @logged
@@ -94,24 +99,21 @@ class MultiHMRNode(LifecycleNode):
         try:
             self._estimator.load()
         except (ValueError, OSError, MemoryError) as error:
-            self.get_logger().error(f"cannot activate: {error}")
-            return TransitionCallbackReturn.FAILURE
+            return self._refuse(f"cannot activate: {error}")
         super().on_activate(state)
         self._publishers_out.publish_body_model()
         dropped = self.statistics.dropped
+        self._silence = Silence(self._now_s())
         try:
             self._inputs = Inputs(
-                self, self.config.image_transport, self._on_image, self._infos.put, self._on_incompatible
+                self, self.config.image_transport, self._on_image, self._on_info, self._on_incompatible
             )
         except (ValueError, RuntimeError) as error:
-            self.get_logger().error(f"cannot activate: {error}")
             self._estimator.unload()
             super().on_deactivate(state)
-            return TransitionCallbackReturn.FAILURE
+            return self._refuse(f"cannot activate: {error}")
         self._worker = Worker(self._pipeline, lambda _: dropped(Fate.NEWER_CAME), lambda _: dropped(Fate.STOPPED))
-        # Diagnostics must come although simulated time stands still.
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(self.config.diagnostics_period_s, self._publish_diagnostics, clock=steady)
+        self._why_not = ""
         self.active = True
         return TransitionCallbackReturn.SUCCESS
 
@@ -124,6 +126,7 @@ class MultiHMRNode(LifecycleNode):
     @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Frees the network."""
+        self._why_not = ""
         self._release()
         return super().on_cleanup(state)
 
@@ -137,6 +140,7 @@ class MultiHMRNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Goes back to the beginning after a transition failed, so that the node can be configured again."""
+        self._why_not = self._why_not or "a transition failed, see the node's log"
         self._stop()
         super().on_deactivate(state)
         self._release()
@@ -146,12 +150,11 @@ class MultiHMRNode(LifecycleNode):
         if not self.active:
             return
         self.active = False
-        self.destroy_timer(self._timer)
         self._inputs.destroy()
         self._worker.stop()
         self._publishers_out.clear_markers()
         self._estimator.unload()
-        del self._timer, self._inputs, self._worker
+        del self._inputs, self._worker, self._silence
 
     def _release(self) -> None:
         if not self._configured:
@@ -172,7 +175,13 @@ class MultiHMRNode(LifecycleNode):
     def _on_image(self, message: ImageMessage) -> None:
         if self.active:  # an image may be on its way through the executor when its subscription ends
             self.statistics.received()
+            self._silence.image(self._now_s())
             self._worker.submit(message)
+
+    def _on_info(self, message: CameraInfo) -> None:
+        if self.active:
+            self._infos.put(message)
+            self._silence.info(self._now_s())
 
     def _on_incompatible(self, topic: str, policy: str) -> None:
         problem = f"incompatible quality of service on {topic}: the other side's {policy} does not fit, nothing comes"
@@ -184,18 +193,29 @@ class MultiHMRNode(LifecycleNode):
         return check_change(self.config, changes, configured=self._configured)
 
     def _take_parameters(self, changes: list[Parameter]) -> None:
-        self.config = read(self)
+        before_s, self.config = self.config.diagnostics_period_s, read(self)
+        if self.config.diagnostics_period_s != before_s:
+            self.destroy_timer(self._timer)
+            self._timer = self._diagnose_every(self.config.diagnostics_period_s)
         if self._configured:
             self._pipeline.estimator = self._estimator.with_config(self.config)
             self._pipeline.config = self.config
 
     def _publish_diagnostics(self) -> None:
+        if self.active:
+            self._publish_active_diagnostics()
+        else:
+            now = self.get_clock().now().to_msg()
+            self._diagnostics.publish(idle_array(now, self.get_name(), state_of(self), self._why_not))
+
+    def _publish_active_diagnostics(self) -> None:
         report = self.statistics.report()
         network, device = self._estimator.backend.config, self._estimator.backend.device
         problems = [UNTRAINED_WARNING] if network.untrained else []
         problems += [self._cameras.problem, self._publishers_out.people.problem, *self._incompatible.values()]
         if not report.recent_received:
-            problems.append(self._no_images())
+            topic = subscribed_image(self, self.config.image_transport)[1]
+            problems.append(self._silence.problem(self._now_s(), topic, self.count_publishers(topic)))
         facts = {
             "weights": network.weights,
             "untrained": str(network.untrained),
@@ -206,7 +226,13 @@ class MultiHMRNode(LifecycleNode):
         now, period_s = self.get_clock().now().to_msg(), self.config.diagnostics_period_s
         self._diagnostics.publish(diagnostic_array(now, self.get_name(), device, report, period_s, problems, facts))
 
-    def _no_images(self) -> str:
-        topic = subscribed_image(self, self.config.image_transport)[1]
-        publishers = self.count_publishers(topic)
-        return f"no images on {topic}, which has {publishers} publishers"
+    def _refuse(self, why: str) -> TransitionCallbackReturn:
+        self.get_logger().error(why)
+        self._why_not = why
+        return TransitionCallbackReturn.FAILURE
+
+    def _diagnose_every(self, period_s: float) -> Timer:
+        return self.create_timer(period_s, self._publish_diagnostics, clock=self._steady)
+
+    def _now_s(self) -> float:
+        return float(self._steady.now().nanoseconds * 1e-9)
