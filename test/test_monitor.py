@@ -37,7 +37,9 @@ def clock(monkeypatch):
 @pytest.fixture
 def monitor():
     rclpy.init()
-    yield Monitor("/camera/camera_info", "/multihmr/humans")
+    monitor = Monitor("/camera/camera_info", "/multihmr/humans")
+    yield monitor
+    monitor.destroy_node()
     rclpy.try_shutdown()
 
 
@@ -111,7 +113,7 @@ def test_connected_means_that_nothing_can_be_missed(monitor):
     body.publish(BodyModelInfo())
     while not monitor.connected and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.1)
-    assert monitor.connected and people.get_subscription_count() == 1
+    assert monitor.connected and people.get_subscription_count() > 0
     people.publish(HumanArray())
     while not monitor.people.count and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.1)
