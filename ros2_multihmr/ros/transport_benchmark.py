@@ -26,7 +26,7 @@ from ros2_multihmr.hardware import hardware
 from ros2_multihmr.report import markdown_table
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
-from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE, ProcessGroup, local_environment, random_domain
+from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
 from ros2_multihmr.settings import checked, setting
 
 _MODULE = "ros2_multihmr.ros.transport_benchmark"
@@ -88,9 +88,8 @@ def main(options: Options) -> int:
 
 def environments(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Returns the compared environments by name: with the shipped profile first, then without any."""
-    default = {name: value for name, value in environ.items() if name not in PROFILE_VARIABLES}
-    shipped = local_environment(default)
-    default[DISCOVERY_VARIABLE] = shipped[DISCOVERY_VARIABLE]
+    shipped = local_environment({name: value for name, value in environ.items() if name not in PROFILE_VARIABLES})
+    default = {name: value for name, value in shipped.items() if name not in PROFILE_VARIABLES}
     return {"shipped profile": shipped, "Fast DDS default": default}
 
 
