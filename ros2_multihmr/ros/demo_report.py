@@ -110,7 +110,9 @@ def read_recording(path: Path, parts: Sequence[Part] = (), topics: Topics = TOPI
     times = [part.sent_ns for part in parts if part.sent_ns is not None]
     humans = {_stamp(m.header): (m, time_ns) for time_ns, m in bag.get(topics.humans, [])}
     frames = Counter(_stamp(t.header) for _, m in bag.get(topics.tf, []) for t in m.transforms)
-    arrays = [m for time_ns, m in bag.get(topics.markers, []) if _within(time_ns, times)]
+    # The one that takes everything off the display when the node stops is no image's.
+    images = [m for m in bag.get(topics.markers, []) if [k.action for k in m[1].markers] != [Marker.DELETEALL]]
+    arrays = [m for time_ns, m in images if _within(time_ns, times)]
     meshes = _meshes(arrays)
     overlays = {_stamp(m.header): m for _, m in bag.get(topics.overlay, [])}
     answers = []
