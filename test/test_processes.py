@@ -117,6 +117,18 @@ def test_group_ends_polite_processes_with_an_interrupt_and_kills_stubborn_ones()
     assert ("polite", "bye") in lines and any(name == "stubborn" and "killed" in line for name, line in lines)
 
 
+def test_children_hear_an_interrupt_that_their_parent_ignores():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job
+    try:
+        process = _python(POLITE, {}, [])
+        with ProcessGroup(lambda name, line: None, {}) as group:
+            group.processes.append(process)
+            assert group.wait_for_line(process, "up", DEADLINE_S, threading.Event())
+            assert group.stop() == {"child": 0}
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_group_stops_everyone_when_its_block_is_left():
     with ProcessGroup(lambda name, line: None, {}) as group:
         process = group.start("sleeper", "timeit", ["-n", "1", "-r", "1", "import time; time.sleep(60)"])

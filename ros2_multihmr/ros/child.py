@@ -15,10 +15,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Asks the kernel for SIGTERM at the parent's death, and becomes the command; both survive `exec`."""
+    """Asks the kernel for SIGTERM at the parent's death, hears SIGINT, and becomes the command; all survive `exec`."""
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and would hand that on
     if os.getppid() != parent:  # it died before the kernel was asked
         sys.exit(f"the process {parent} that wanted {command[0]} is gone")
     os.execv(command[0], command)
