@@ -47,9 +47,27 @@ ALLOWED: dict[str, set[str]] = {
     "hardware": set(),
     "report": set(),
     "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,
+    "samples": {"body", "camera"},
+    "shards": {"samples", "body", "camera", "folders"},
+    "synthesis": {"samples", "body", "camera", "rasterizer"} | LEAVES,
+    "training": {
+        "samples",
+        "shards",
+        "synthesis",
+        "body",
+        "camera",
+        "model",
+        "preprocess",
+        "render",
+        "overlay",
+        "hardware",
+    }
+    | LEAVES,
+    "evaluation": {"samples", "shards", "synthesis", "body", "camera", "estimator", "humans", "report", "hardware"}
+    | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
-PROGRAMS = {"predict", "info", "benchmark", "convert", "export", "cli"}
+PROGRAMS = {"predict", "info", "benchmark", "convert", "export", "synthesize", "train", "evaluate", "cli"}
 
 
 def python_files(folder: Path) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Rendered people with exact truth (CUFFS-style, from free parts)."""

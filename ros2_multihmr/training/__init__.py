@@ -1,0 +1,1 @@
+"""Synthetic people, losses and training."""
