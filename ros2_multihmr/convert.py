@@ -8,24 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """Converts a weights file to safetensors, with its configuration inside."""
 
     weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package")
     out: str = setting("", "File to write, ending in .safetensors; empty: beside the weights, with that ending")
     half: bool = setting(False, "Store 16-bit numbers: half the size, about three digits")
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        checked(self)
 
 
 def main(options: Options) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class EstimatorConfig:
+class EstimatorConfig(Settings):
     """Settings of the estimator."""
 
     weights: str = setting("", "File with the network's weights; empty: those that come with the package")
@@ -39,11 +39,3 @@ class EstimatorConfig:
     depth_sigma: float = setting(
         0.1, "Standard deviation of a person's distance, as a fraction of it", low=0.001, high=10.0, runtime=True
     )
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed; says which ones are.
-        """
-        checked(self)

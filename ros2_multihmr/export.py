@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """Exports weights as one static graph; it is kept only if ONNX Runtime finds the same people with it as PyTorch."""
 
     weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package (.safetensors)")
@@ -21,14 +21,6 @@ class Options:
     half: bool = setting(False, "16-bit numbers in the backbone")
     max_humans: int = setting(20, "Most people in one image; fixed in the file", low=1, high=200)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        checked(self)
 
 
 def main(options: Options) -> int:

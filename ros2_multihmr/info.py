@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ros2_multihmr import __version__
 from ros2_multihmr.hardware import cpu_name, memory_bytes, package_version, usable_cores
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 # Import name to the distribution that brings it.
 _REQUIRED = {
@@ -48,21 +48,13 @@ _PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """Shows what is installed, which device, weights and bodies are used, and what to do about what is missing."""
 
     weights: str = setting("", "Weights file to look at; empty: those that come with the package")
     body_models: str = setting("", "Folder with body-model files of your own; empty: the usual one")
     device: str = setting("auto", "Device to look for: auto, cpu, cuda or cuda:<number>")
     json: bool = setting(False, "Write JSON instead of a table")
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        checked(self)
 
 
 @dataclass(frozen=True)

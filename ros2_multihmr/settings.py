@@ -66,3 +66,16 @@ def checked(config: Any) -> Any:
     for field in dataclasses.fields(config):
         check_value(field, getattr(config, field.name))
     return config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every dataclass of settings inherits: none is made with a value that is not allowed."""
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+            ValueError: A value is not allowed; says which ones are.
+        """
+        checked(self)

@@ -16,11 +16,11 @@ from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.environment import share_file
 from ros2_multihmr.ros.params_file import check_params_file
-from ros2_multihmr.settings import checked, setting, setting_info
+from ros2_multihmr.settings import Settings, setting, setting_info
 
 
 @dataclass(frozen=True)
-class _Options:
+class _Options(Settings):
     """Does things.
 
     More about them.
@@ -31,9 +31,6 @@ class _Options:
     mode: str = setting("auto", "Which way", choices=("auto", "left"))
     loud: bool = setting(True, "With noise")
     count: int = setting(3, "How often")
-
-    def __post_init__(self):
-        checked(self)
 
 
 SAMPLES = str(Path(cli.__file__).parent / "assets" / "samples")
@@ -104,6 +101,7 @@ def test_help_lists_every_verb(capsys):
         (["predict", "x.jpg", "--detection-threshold", "2"], "at most 1"),
         (["run", "--source", "/nowhere.mp4"], "no such file"),
         (["run"], "no source"),
+        (["run", "--source", "0", "--calibration", "c.yaml", "--fov-deg", "60"], "calibration and fov_deg are both"),
     ],
 )
 def test_mistakes_are_told_in_one_line(args, says, capsys):

@@ -29,7 +29,7 @@ from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
 from ros2_multihmr.ros.node import stop_on_signals
-from ros2_multihmr.settings import checked, setting, setting_info
+from ros2_multihmr.settings import Settings, setting, setting_info
 from ros2_multihmr.sources import Frame, endless, open_source
 
 _LIVE_PERIOD_S = 1e-3  # a live source blocks until its next image: that is the pace
@@ -41,7 +41,7 @@ _QOS_OVERRIDES = QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPT
 
 
 @dataclass(frozen=True)
-class CameraConfig:
+class CameraConfig(Settings):
     """The camera node's settings."""
 
     source: str = setting("", "Picture, folder of pictures, video file, webcam (0, /dev/video0) or stream (rtsp://...)")
@@ -75,7 +75,7 @@ class CameraConfig:
         Raises:
             ValueError: A value is not allowed; says which ones are.
         """
-        checked(self)
+        super().__post_init__()
         if self.calibration and self.fov_deg:
             raise ValueError("calibration and fov_deg are both given: leave one out, they may contradict each other")
 

@@ -36,7 +36,7 @@ from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_REMAPS
 from ros2_multihmr.ros.serve import autostart
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -49,7 +49,7 @@ _OUTPUTS = {"/multihmr/humans": HumanArray, "/multihmr/markers": MarkerArray, "/
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """Measures converting, tracking and publishing: a real node between a camera process and a subscriber process.
 
     The people are found once and then replayed, so that the network's own time stays out.
@@ -62,14 +62,6 @@ class Options:
     rate_hz: float = setting(10.0, "Images per second [Hz]", low=0.1, high=1000.0)
     images: int = setting(100, "Measured images, after a few to warm up", low=1, high=100000)
     out: str = setting("", "Folder for node.json and node.md; empty: only show")
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        checked(self)
 
 
 class Replay(Estimator):

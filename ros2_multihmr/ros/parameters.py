@@ -13,7 +13,7 @@ from rclpy.parameter import Parameter
 
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
-from ros2_multihmr.settings import checked, setting, setting_info
+from ros2_multihmr.settings import setting, setting_info
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class NodeConfig(EstimatorConfig):
         Raises:
             ValueError: A value is not allowed; says which ones are.
         """
-        checked(self)
+        super().__post_init__()
         if self.frame_prefix.startswith("/"):
             raise ValueError(f"frame_prefix: a TF frame must not begin with a slash, got {self.frame_prefix!r}")
 

@@ -29,7 +29,7 @@ from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
 from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.ros.processes import RECORDING
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 _READY_PERIOD_S = 0.2
 _STOP_PERIOD_S = 0.1
@@ -37,7 +37,7 @@ _DEPTH = 100  # writing to a slow disk must not lose messages
 
 
 @dataclass(frozen=True)
-class RecorderConfig:
+class RecorderConfig(Settings):
     """The recorder's settings."""
 
     out: str = setting("", "Folder of the bag; must not exist")
@@ -51,7 +51,7 @@ class RecorderConfig:
         Raises:
             ValueError: A value is not allowed.
         """
-        checked(self)
+        super().__post_init__()
         if not self.out:
             raise ValueError("out: give a new folder for the bag")
 

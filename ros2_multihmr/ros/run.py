@@ -50,15 +50,6 @@ class Options(EstimatorConfig, CameraConfig):
     params_file: str = setting("", "ROS parameter file for the node, beside the flags here")
     record: str = setting("", "New folder for a bag (MCAP) of what the node publishes; empty: no bag")
 
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed; says which ones are.
-        """
-        EstimatorConfig.__post_init__(self)
-        CameraConfig.__post_init__(self)
-
 
 def main(options: Options) -> int:
     """Runs the verb; returns 0 when asked to stop or when the source has ended, 1 if a process failed."""

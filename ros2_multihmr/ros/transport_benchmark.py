@@ -27,7 +27,7 @@ from ros2_multihmr.report import markdown_table
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 _MODULE = "ros2_multihmr.ros.transport_benchmark"
 _TOPIC = "transport_benchmark"
@@ -35,7 +35,7 @@ _CONNECT_S, _SETTLE_S, _SILENCE_S = 30.0, 1.0, 3.0
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Settings):
     """Sends best-effort images from one process to another, with the shipped Fast DDS profile and without it."""
 
     width: int = setting(1280, "Image width [px]", low=1, high=10000)
@@ -43,14 +43,6 @@ class Options:
     rate_hz: float = setting(20.0, "Images per second [Hz]", low=0.1, high=1000.0)
     count: int = setting(100, "Images to send", low=1, high=100000)
     out: str = setting("", "Folder for transport.json and transport.md; empty: only show")
-
-    def __post_init__(self) -> None:
-        """Checks every value.
-
-        Raises:
-            ValueError: A value is not allowed.
-        """
-        checked(self)
 
 
 @dataclass(frozen=True)
