@@ -109,6 +109,16 @@ def test_one_graph_for_everything() -> None:
                 torch.testing.assert_close(ours, theirs)
 
 
+def test_a_pixel_reaches_its_own_token_and_at_most_its_neighbours() -> None:
+    stem = small_network(stem="conv").backbone.patch_embed
+    before = small_inputs(1)[0].requires_grad_(False)
+    after = before.clone()
+    after[0, :, 30, 44] += 1.0  # row 2, column 3 of 8 x 8 tokens, two pixels from column 2's edge
+    changed = (stem(before) - stem(after)).abs().amax(-1).reshape(8, 8).nonzero().tolist()
+    assert [2, 3] in changed
+    assert all(abs(row - 2) <= 1 and abs(column - 3) <= 1 for row, column in changed)
+
+
 def test_position_tables_are_resampled_with_dinov2s_scale() -> None:
     table = draw("table", (1, 1 + 37 * 37, 4), 0)
     assert resample_positions(table, 37) is table

@@ -12,6 +12,7 @@ from ros2_multihmr.model.quirks import QUIRKS, Quirks
 PATCH = 14
 HEAD_WIDTH = 32
 ACTIVATIONS = ("none", "sigmoid")
+STEMS = ("patch", "conv")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class MultiHMRConfig:
         nms_kernel: Side of the window in which only the best score survives [tokens]; 1 turns suppression off.
         shape_activation: "none" for unbounded shape parameters, "sigmoid" for those in [0, 1].
         expression_activation: The same for expression parameters.
+        stem: What makes tokens of pixels: "patch", as DINOv2 does, or "conv", two convolutions before.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class MultiHMRConfig:
     nms_kernel: int = 3
     shape_activation: str = "none"
     expression_activation: str = "none"
+    stem: str = "patch"
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -75,6 +78,7 @@ class MultiHMRConfig:
         _require(self.kind in QUIRKS, "kind", f"one of {', '.join(QUIRKS)}", self.kind)
         for name in ("shape_activation", "expression_activation"):
             _require(getattr(self, name) in ACTIVATIONS, name, f"one of {', '.join(ACTIVATIONS)}", getattr(self, name))
+        _require(self.stem in STEMS, "stem", f"one of {', '.join(STEMS)}", self.stem)
         for name in _POSITIVE:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("num_shape", "num_expression"):

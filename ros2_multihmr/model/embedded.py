@@ -7,6 +7,7 @@ of different builds who stand a few metres away in the upper middle of the view.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,10 @@ from ros2_multihmr.model.initialisation import decode_cells, draw_weights, pract
 from ros2_multihmr.model.multihmr import MultiHMR
 
 BODY = "anny"
-SIZES = {"image_size": 224, "width": 192, "depth": 6, "heads": 3, "hph_depth": 2, "hph_heads": 4, "hph_width": 256}
+SIZES: dict[str, Any] = {
+    **{"image_size": 224, "width": 192, "depth": 6, "heads": 3, "stem": "conv"},
+    **{"hph_depth": 2, "hph_heads": 4, "hph_width": 256},
+}
 
 # A relaxed stance: arms lowered and elbows straightened from the rest pose. Axis-angle [rad] in the model's axes.
 STANCE = {

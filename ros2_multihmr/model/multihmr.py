@@ -31,7 +31,7 @@ class MultiHMR(nn.Module):
     def __init__(self, config: MultiHMRConfig) -> None:
         super().__init__()
         self.config = config
-        self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads)
+        self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads, config.stem)
         self.to_score = TokenReadOut(config.width, 1)
         self.to_offset = TokenReadOut(config.width, 2)
         self.head = HumanPerceptionHead(config)
