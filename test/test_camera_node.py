@@ -170,3 +170,12 @@ def test_process_refuses_a_calibration_of_another_size(folder, tmp_path):
     process = _start(f"source:={folder[0]}", f"calibration:={tmp_path / 'c.yaml'}", "wait_for_subscribers:=0")
     errors = process.communicate(timeout=DEADLINE_S)[1]
     assert process.returncode == 1 and "640x480 images, this one is 40x30" in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize("module", ["camera_node", "recorder"])
+@pytest.mark.parametrize("arguments", [["-p", "source"], ["--params-file", "/nowhere.yaml"], ["--unheard-of"]])
+def test_programs_tell_wrong_ros_arguments_in_one_sentence(module, arguments):
+    command = [sys.executable, "-m", f"ros2_multihmr.ros.{module}", "--ros-args", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"{module.partition('_')[0]}: ROS did not start" in done.stderr and arguments[-1] in done.stderr

@@ -20,7 +20,6 @@ from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind, qos_profile_sensor_data
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -28,7 +27,8 @@ from std_msgs.msg import Header
 from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
-from ros2_multihmr.ros.node import stop_on_signals
+from ros2_multihmr.ros.node import stop_on_signals, wrong_use
+from ros2_multihmr.ros.start import init
 from ros2_multihmr.settings import Settings, setting, setting_info
 from ros2_multihmr.sources import Frame, endless, open_source
 
@@ -200,13 +200,16 @@ def compressed_image(header: Header, image: NDArray[np.uint8], quality: int) -> 
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs the camera node until its source ends or it is interrupted; returns the exit code."""
+    """Runs the camera node until its source ends or it is interrupted; returns the exit code, 2 for wrong use."""
     if {"-h", "--help"} & set(sys.argv if args is None else args):
         sys.stdout.write(usage())
         return 0
     set_defaults(os.environ)
     stop = stop_on_signals()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        init(args)
+    except ValueError as error:
+        return wrong_use("camera", str(error))
     try:
         _spin(CameraNode(), stop)
     except (ValueError, ParameterException) as error:

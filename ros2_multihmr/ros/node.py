@@ -12,6 +12,7 @@ import threading
 
 from ros2_multihmr.ros.environment import set_defaults, share_file
 
+_PROGRAM = "multihmr_node"
 _WRONG_USE = 2
 _USAGE = """\
 usage: multihmr_node [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] [-r __ns:=/NAMESPACE]]
@@ -36,16 +37,18 @@ def main(args: list[str] | None = None) -> int:
     set_defaults(os.environ)
     stop = stop_on_signals()
     try:
-        from ros2_multihmr.ros.serve import init, serve
+        from ros2_multihmr.ros.serve import serve
+        from ros2_multihmr.ros.start import init
 
         init(args)
     except ImportError as error:
-        return _explain(
+        return wrong_use(
+            _PROGRAM,
             f"{error}; source ROS 2 and the workspace (. /opt/ros/<distribution>/setup.bash), or install this package "
-            "and its ROS packages with pip; `multihmr info` says what is missing"
+            "and its ROS packages with pip; `multihmr info` says what is missing",
         )
     except ValueError as error:
-        return _explain(str(error))
+        return wrong_use(_PROGRAM, str(error))
     return serve(stop)
 
 
@@ -62,8 +65,9 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _explain(problem: str) -> int:
-    sys.stderr.write(f"multihmr_node: {problem}\n")
+def wrong_use(program: str, problem: str) -> int:
+    """Tells a program's user what was wrong with the call; returns the exit status for that."""
+    sys.stderr.write(f"{program}: {problem}\n")
     return _WRONG_USE
 
 

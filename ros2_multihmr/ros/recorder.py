@@ -17,7 +17,6 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rosbags.interfaces import Connection
 from sensor_msgs.msg import CameraInfo, Image
@@ -27,8 +26,9 @@ from visualization_msgs.msg import MarkerArray
 from ros2_multihmr.ros.bag import BagWriter
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
-from ros2_multihmr.ros.node import stop_on_signals
+from ros2_multihmr.ros.node import stop_on_signals, wrong_use
 from ros2_multihmr.ros.processes import RECORDING
+from ros2_multihmr.ros.start import init
 from ros2_multihmr.settings import Settings, setting
 
 _READY_PERIOD_S = 0.2
@@ -131,11 +131,13 @@ class Recorder(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Records until interrupted; returns the exit code."""
+    """Records until interrupted; returns the exit code, 2 for wrong use."""
     set_defaults(os.environ)
-    # rclpy's own handler would raise KeyboardInterrupt anywhere, also halfway through writing a message.
     stop = stop_on_signals()
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        init(args)
+    except ValueError as error:
+        return wrong_use("recorder", str(error))
     try:
         _record(Recorder(), stop)
     except (ValueError, ParameterException) as error:

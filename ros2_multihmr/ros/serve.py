@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 
@@ -13,7 +12,6 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
-from rclpy.signals import SignalHandlerOptions
 
 from ros2_multihmr.ros.lifecycle import FINALIZED, state_of
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode
@@ -21,20 +19,6 @@ from ros2_multihmr.ros.multihmr_node import MultiHMRNode
 _POLL_S = 0.1
 _REPEAT_AFTER_S = 10.0
 _LINGER_S = 0.3  # the message that deletes the markers must be out before its publisher goes
-
-
-def init(args: list[str] | None) -> None:
-    """Initialises rclpy.
-
-    Raises:
-        ValueError: ROS does not understand the arguments, or cannot read a parameter file.
-    """
-    try:
-        # rclpy's own handlers would end communication at once, and the markers could not be deleted any more.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        text = re.sub(r", at /\S+?:\d+", "", str(error)).replace("\n", " ")  # places in rcl's source code
-        raise ValueError(f"ROS did not start: {text}; put right what follows --ros-args") from None
 
 
 def serve(stop: threading.Event) -> int:
