@@ -5,8 +5,7 @@ The forward is that of the `smplx` package on the same numbers (no hand PCA, fla
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,16 @@ from torch import Tensor, nn
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.body.level_of_detail import hands_matter_more, reduce_mesh
 from ros2_multihmr.body.skinned_body import BodyData, SkinnedBody
+from ros2_multihmr.body.smplx_file import NUM_VERTICES, REMEDY, Arrays, count_components, read_smplx, with_stored
 
-NUM_EXPRESSION = 10
+NUM_BETAS, NUM_EXPRESSION = 10, 10  # of Multi-HMR's networks
 LOD_FACES = 2400
+SKIN_POINTS_KEY = "vertex_joint_selector.extra_joints_idxs"
 GENDERS = ("neutral", "male", "female")
 POSE_CONVENTION = (
     "Rotations are axis-angle, against the parent joint, about axes parallel to the model's (x left, y up, z forward) "
     "at the joint's place; zero is the T-pose. As the smplx package computes it: smplx.SMPLX(use_pca=False, "
-    "flat_hand_mean=True, num_expression_coeffs=10), transl is translation, eyes without a rotation are zero."
+    "flat_hand_mean=True, num_expression_coeffs={expression}), transl is translation, eyes without a rotation are zero."
 )
 # REP-155 (x out of the chest, y left, z to the head) in the model's axes (x left, y up, z forward).
 BODY_AXES = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
@@ -61,65 +62,47 @@ _LANDMARKS = (
     *("lip_top", "left_lip2", "left_lip1", "left_lip3", "lip_bottom", "right_lip3"),
 )
 
-NUM_VERTICES, NUM_JOINTS = 10475, len(JOINT_NAMES)
-_KEYS: dict[str, tuple[int | None, ...]] = {  # shapes of the file's arrays; None: any size
-    "v_template": (NUM_VERTICES, 3),
-    "shapedirs": (NUM_VERTICES, 3, None),
-    "posedirs": (NUM_VERTICES, 3, 9 * (NUM_JOINTS - 1)),
-    "J_regressor": (NUM_JOINTS, NUM_VERTICES),
-    "weights": (NUM_VERTICES, NUM_JOINTS),
-    "kintree_table": (2, NUM_JOINTS),
-    "f": (None, 3),
-    "lmk_faces_idx": (len(_LANDMARKS),),
-    "lmk_bary_coords": (len(_LANDMARKS), 3),
-}
-_REMEDY = "get SMPL-X v1.1 (NPZ) from https://smpl-x.is.tue.mpg.de (registration, its licence applies)"
 
-Arrays = dict[str, NDArray[Any]]
-
-
-def find_model(folder: Path, gender: str) -> Path:
-    """Finds a SMPL-X model file.
-
-    Args:
-        folder: The user's body models.
-        gender: One of `GENDERS`.
-
-    Returns:
-        `folder/smplx/SMPLX_<GENDER>.npz` or `folder/SMPLX_<GENDER>.npz`, the first that is there.
-
-    Raises:
-        FileNotFoundError: Neither is there; says where to get the file and where to put it.
-    """
-    name = f"SMPLX_{gender.upper()}.npz"
-    for path in (folder / "smplx" / name, folder / name):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(f"No {name} in {folder}: {_REMEDY} and put it at {folder / 'smplx' / name}")
-
-
-def load_smplx(path: Path, gender: str, num_betas: int = 10, *, pose_eyes: bool = False) -> SkinnedBody:
+def load_smplx(
+    path: Path,
+    gender: str,
+    num_betas: int = NUM_BETAS,
+    *,
+    num_expression: int = NUM_EXPRESSION,
+    pose_eyes: bool = False,
+    stored: Mapping[str, NDArray[Any]] | None = None,
+) -> SkinnedBody:
     """Reads SMPL-X from its model file.
 
     Args:
-        path: SMPLX_<GENDER>.npz.
+        path: SMPLX_<GENDER>.npz or .pkl.
         gender: One of `GENDERS`.
-        num_betas: Shape components, 10 or 11 in Multi-HMR's networks.
+        num_betas: Shape components, 10 or 11 in Multi-HMR's networks; at most 300, or 10 of the first files.
+        num_expression: Expression components, 10 in Multi-HMR's networks; at most 100, or 10.
         pose_eyes: True if the eyes have rotations; False: they look ahead.
+        stored: What a checkpoint puts in the place of the file's arrays, see `with_stored`; and
+            vertex_joint_selector.extra_joints_idxs (21,), the vertices that count as keypoints.
 
     Raises:
-        ValueError: The file is not a SMPL-X model file, or has fewer shape components.
+        ValueError: The file is not a SMPL-X model file, or has fewer components.
     """
-    arrays = _read(path)
-    first_expression = 300 if arrays["shapedirs"].shape[2] >= 400 else 10
-    if not 1 <= num_betas <= first_expression:
-        raise ValueError(f"{path} has {first_expression} shape components, {num_betas} were asked for: {_REMEDY}")
+    arrays = read_smplx(path)
+    shapes, expressions = count_components(arrays["shapedirs"])
+    for name, has, wanted in (("shape", shapes, num_betas), ("expression", expressions, num_expression)):
+        if not 1 <= wanted <= has:
+            raise ValueError(f"{path} has {has} {name} components, {wanted} were asked for: {REMEDY}")
+    arrays = with_stored(arrays, stored, num_betas) if stored else arrays
     parents = (-1, *arrays["kintree_table"][0, 1:].astype(int).tolist())
     if any(not 0 <= parent < joint for joint, parent in enumerate(parents[1:], start=1)):
-        raise ValueError(f"{path}: kintree_table is not SMPL-X's tree, got parents {parents}: {_REMEDY}")
-    info = _body_info(arrays, parents, gender, num_betas, _EYES if pose_eyes else ())
-    chosen = [*range(num_betas), *range(first_expression, first_expression + NUM_EXPRESSION)]
-    return SkinnedBody(info, _body_data(arrays, chosen), _Linear())
+        raise ValueError(f"{path}: kintree_table is not SMPL-X's tree, got parents {parents}: {REMEDY}")
+    names = (
+        tuple(f"beta{k}" for k in range(num_betas)),
+        tuple(f"expression{k}" for k in range(num_expression)),
+    )
+    info = _body_info(arrays, parents, gender, names, _EYES if pose_eyes else ())
+    chosen = [*range(num_betas), *range(shapes, shapes + num_expression)]
+    points = np.asarray((stored or {}).get(SKIN_POINTS_KEY, list(_SKIN_POINTS.values())))
+    return SkinnedBody(info, _body_data(arrays, chosen, points), _Linear())
 
 
 class _Linear(nn.Module):
@@ -130,33 +113,12 @@ class _Linear(nn.Module):
         return torch.cat([template, shape, expression], 1).expand(3, -1, -1)
 
 
-def _read(path: Path) -> Arrays:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            missing = sorted(set(_KEYS) - set(file.files))
-            if missing:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            arrays = {key: file[key] for key in _KEYS}  # the file's object arrays stay untouched
-        for key, shape in _KEYS.items():
-            got = arrays[key].shape
-            if len(got) != len(shape) or any(want not in (None, size) for want, size in zip(shape, got)):
-                raise ValueError(f"its {key} should have the shape {shape}, got {got}")
-        if arrays["shapedirs"].shape[2] < 20:
-            raise ValueError(f"its shapedirs should hold at least 20 components, got {arrays['shapedirs'].shape[2]}")
-        for key, count in (("f", NUM_VERTICES), ("lmk_faces_idx", len(arrays["f"]))):
-            if not np.all(arrays[key] < count):
-                raise ValueError(f"its {key} should hold indices below {count}, got {arrays[key].max()}")
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is not a SMPL-X model file ({error}): {_REMEDY}") from error
-    return arrays
-
-
-def _body_data(arrays: Arrays, chosen: list[int]) -> BodyData:
+def _body_data(arrays: Arrays, chosen: list[int], points: NDArray[Any]) -> BodyData:
     shapes = np.concatenate([arrays["v_template"][..., None], arrays["shapedirs"][..., chosen]], axis=2)
     shapes = shapes.transpose(2, 0, 1).astype(np.float32)
     pose = arrays["posedirs"].transpose(2, 0, 1).astype(np.float32)
     corners = arrays["f"].astype(np.int64)[arrays["lmk_faces_idx"].astype(np.int64)]
-    points = np.repeat(np.array(list(_SKIN_POINTS.values()))[:, None], 3, axis=1)
+    points = np.repeat(points.astype(np.int64)[:, None], 3, axis=1)
     one = np.tile(np.array([1.0, 0.0, 0.0]), (len(points), 1))
     return BodyData(
         joint_shapes=(arrays["J_regressor"] @ shapes).astype(np.float32),
@@ -169,14 +131,18 @@ def _body_data(arrays: Arrays, chosen: list[int]) -> BodyData:
 
 
 def _body_info(
-    arrays: Arrays, parents: tuple[int, ...], gender: str, num_betas: int, eyes: tuple[int, ...]
+    arrays: Arrays,
+    parents: tuple[int, ...],
+    gender: str,
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    eyes: tuple[int, ...],
 ) -> BodyInfo:
     importance = hands_matter_more(arrays["weights"], [*_LEFT_HAND, *_RIGHT_HAND])
     vertices_lod, faces_lod = reduce_mesh(arrays["v_template"], arrays["f"], LOD_FACES, importance)
     return BodyInfo(
         name="smplx/1.1/full",
         gender=gender,
-        pose_convention=POSE_CONVENTION,
+        pose_convention=POSE_CONVENTION.format(expression=len(names[1])),
         flat_hand_mean=True,
         joint_names=JOINT_NAMES,
         parents=parents,
@@ -185,8 +151,8 @@ def _body_info(
         right_hand_joints=tuple(_RIGHT_HAND),
         jaw_joints=(_JAW,),
         eye_joints=eyes,
-        shape_names=tuple(f"beta{k}" for k in range(num_betas)),
-        expression_names=tuple(f"expression{k}" for k in range(NUM_EXPRESSION)),
+        shape_names=names[0],
+        expression_names=names[1],
         keypoint_names=(*JOINT_NAMES, *_SKIN_POINTS, *_LANDMARKS),
         center_joint=JOINT_NAMES.index("head"),
         hip_joints=(JOINT_NAMES.index("left_hip"), JOINT_NAMES.index("right_hip")),
