@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from synthetic_pickles import pickled
 
 VERTICES, JOINTS = 10475, 55
 PARENTS = (
@@ -18,6 +19,16 @@ def write_smplx(folder: Path, gender: str = "neutral", *, components: int = 400,
     path = folder / "smplx" / f"SMPLX_{gender.upper()}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **smplx_arrays(components=components, seed=seed))
+    return path
+
+
+def write_smplx_pickle(
+    folder: Path, gender: str = "neutral", *, style: str = "python2", components: int = 400, seed: int = 0
+) -> Path:
+    """Writes folder/smplx/SMPLX_<GENDER>.pkl, the same numbers as `write_smplx`, and returns its path."""
+    path = folder / "smplx" / f"SMPLX_{gender.upper()}.pkl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickled(smplx_arrays(components=components, seed=seed), style))
     return path
 
 

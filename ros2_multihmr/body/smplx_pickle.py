@@ -162,6 +162,13 @@ class _Latin1(_StandIn):
         return text.encode("latin1")
 
 
+class _NoBytes(_StandIn):
+    """Stands in for bytes, as which such pickles spell no bytes at all."""
+
+    def __new__(cls) -> Any:
+        return b""
+
+
 class _New(_StandIn):
     """Stands in for copyreg's _reconstructor, which pickles before protocol 2 make objects with."""
 
@@ -176,6 +183,7 @@ _FORMATS = {"csr": _Sparse, "csc": _SparseColumns, "coo": _SparseTriplets}
 _ALLOWED: dict[tuple[str, str], type] = {
     ("collections", "OrderedDict"): OrderedDict,
     **{(module, "set"): set for module in ("builtins", "__builtin__")},
+    **{(module, "bytes"): _NoBytes for module in ("builtins", "__builtin__")},
     **{(module, "object"): object for module in ("builtins", "__builtin__")},
     **{(module, "_reconstructor"): _New for module in ("copyreg", "copy_reg")},
     ("_codecs", "encode"): _Latin1,
