@@ -78,7 +78,8 @@ def make_targets(batch: Batch, info: BodyInfo, grid: int, config: TargetConfig) 
     token = cell[..., 1] * grid + cell[..., 0]
     clear = batch.people & seen & _learnable(batch, point, info, grid * PATCH, config)
     kept = clear & ~_behind_another(token, clear, batch.center[..., 2])
-    inside = ((point >= 0) & (point < grid * PATCH)).all(-1)
+    # Points behind the camera have no place in the image.
+    inside = ((point >= 0) & (point < grid * PATCH)).all(-1) & (seen | (batch.center[..., 2] > 0))
     vague = _marked(token, batch.people & ~clear & inside & (batch.visibility > 0), grid)
     radius = config.ignore_radius
     around = F.max_pool2d(vague[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
