@@ -29,6 +29,7 @@ VERBS = {
     "info": Verb("ros2_multihmr.info", "what is installed, which device, weights and bodies; with remedies"),
     "convert": Verb("ros2_multihmr.convert", "weights, official ones too, to safetensors", ("weights",)),
     "export": Verb("ros2_multihmr.export", "weights to ONNX, checked against PyTorch", ("weights",)),
+    "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a video through the whole graph, into a bag"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
     "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),

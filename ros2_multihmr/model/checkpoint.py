@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,13 +109,24 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str, *
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Lets a file be written beside its place, and puts it there once it is whole."""
+    """Lets a file be written beside its place, and puts it there once it is whole and on the disk."""
     part = path.with_name(f".{path.name}.part")
     try:
         yield part
+        _to_disk(part)
         part.replace(path)
+        _to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Waits until a file, or a folder's list of files, would outlive a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check_file(path: Path) -> None:

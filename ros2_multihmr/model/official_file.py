@@ -45,12 +45,31 @@ def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use an official checkpoint.")
-    state = next((content[key] for key in STATE_KEYS if key in content), content)
-    tensors = {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = _state_of(content)
     if not is_official_smplx(tensors) and not is_official_anny(tensors):
         raise WeightsError(f"{path}: neither of the official families' names inside. Use an official checkpoint.")
     args = content.get("args", {})
     return tensors, vars(args) if isinstance(args, argparse.Namespace) else dict(args)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict of any network.
+
+    Args:
+        path: A file written by `torch.save`: the state dict itself, or a dictionary that holds one.
+
+    Raises:
+        WeightsError: The file is damaged, or holds objects beyond tensors and arguments.
+    """
+    content = _load(path)
+    if not isinstance(content, Mapping):
+        raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use a file of weights.")
+    return _state_of(content)
+
+
+def _state_of(content: Mapping[Any, Any]) -> dict[str, Tensor]:
+    state = next((content[key] for key in STATE_KEYS if key in content), content)
+    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _load(path: Path) -> Any:

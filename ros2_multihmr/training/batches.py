@@ -225,8 +225,9 @@ Tensors = TypeVar("Tensors", Batch, DenseBatch)
 
 
 def _each_tensor(value: Tensors, change: Callable[[Any], Any]) -> Tensors:
-    changed = {
-        field.name: change(member) if isinstance(member := getattr(value, field.name), (Tensor, DenseBatch)) else member
-        for field in fields(value)
-    }
-    return type(value)(**changed)
+    def changed(member: Any) -> Any:
+        if isinstance(member, DenseBatch):
+            return _each_tensor(member, change)
+        return change(member) if isinstance(member, Tensor) else member
+
+    return type(value)(**{field.name: changed(getattr(value, field.name)) for field in fields(value)})
