@@ -21,15 +21,20 @@ class Verb(NamedTuple):
     module: str
     summary: str
     positional: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 VERBS = {
     "run": Verb("ros2_multihmr.ros.run", "camera and node in one go, with a live table of rates"),
     "predict": Verb("ros2_multihmr.predict", "people in pictures and videos into files, without ROS", ("images",)),
-    "info": Verb("ros2_multihmr.info", "what is installed, which device, weights and bodies; with remedies"),
+    "info": Verb(
+        "ros2_multihmr.info", "what is installed, or what a weights file holds; with remedies", optional=("weights",)
+    ),
     "convert": Verb("ros2_multihmr.convert", "weights, official ones too, to safetensors", ("weights",)),
     "export": Verb("ros2_multihmr.export", "weights to ONNX, checked against PyTorch", ("weights",)),
     "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
+    "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
+    "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a video through the whole graph, into a bag"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
     "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),
@@ -76,7 +81,9 @@ def _run(name: str, args: list[str]) -> int:
         return int(module.main([PROGRAM, *args]))
     from ros2_multihmr.flags import parse_flags
 
-    return int(module.main(parse_flags(module.Options, args, program=f"{PROGRAM} {name}", positional=verb.positional)))
+    program = f"{PROGRAM} {name}"
+    options = parse_flags(module.Options, args, program=program, positional=verb.positional, optional=verb.optional)
+    return int(module.main(options))
 
 
 def _explain(error: Exception) -> str:

@@ -11,43 +11,56 @@ import tyro
 from ros2_multihmr.settings import setting_info
 
 Config = TypeVar("Config")
+REQUIRED, OPTIONAL = "(required)", "(optional)"
 
 
-def parse_flags(kind: type[Config], args: Sequence[str], *, program: str, positional: Sequence[str] = ()) -> Config:
+def parse_flags(
+    kind: type[Config],
+    args: Sequence[str],
+    *,
+    program: str,
+    positional: Sequence[str] = (),
+    optional: Sequence[str] = (),
+) -> Config:
     """Parses a command line into a dataclass of settings.
 
     Args:
         kind: Dataclass whose fields were declared with `setting`; its docstring becomes the help's first line.
         args: The words after the program's name.
         program: Its name, for the help.
-        positional: Fields given without a flag, in this order; they must be given.
+        positional: Fields given without a flag, in this order; they must be given,
+        optional: but for these, which come after the others.
 
     Raises:
         SystemExit: Help was asked for, or a flag is wrong; both are explained on the terminal.
         ValueError: A value is not allowed.
     """
     flags = tyro.cli(
-        _flags(kind, positional), args=list(args), prog=program, description=(kind.__doc__ or "").partition("\n")[0]
+        _flags(kind, positional, optional),
+        args=list(args),
+        prog=program,
+        description=(kind.__doc__ or "").partition("\n")[0],
     )
     return kind(**dataclasses.asdict(flags))
 
 
-def _flags(kind: type[Any], positional: Sequence[str]) -> Any:
+def _flags(kind: type[Any], required: Sequence[str], optional: Sequence[str]) -> Any:
     """A dataclass with the same fields, in tyro's words."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    order = [*positional, *(name for name in fields if name not in positional)]
+    hints = dict.fromkeys(required, REQUIRED) | dict.fromkeys(optional, OPTIONAL)
+    order = [*hints, *(name for name in fields if name not in hints)]
     return dataclasses.make_dataclass(
         kind.__name__,
-        [(name, _flag_type(fields[name], name in positional), *_default(fields[name], positional)) for name in order],
+        [(name, _flag_type(fields[name], hints.get(name)), *_default(fields[name], required)) for name in order],
         frozen=True,
     )
 
 
-def _default(field: dataclasses.Field[Any], positional: Sequence[str]) -> tuple[Any, ...]:
-    return () if field.name in positional else (dataclasses.field(default=field.default),)
+def _default(field: dataclasses.Field[Any], required: Sequence[str]) -> tuple[Any, ...]:
+    return () if field.name in required else (dataclasses.field(default=field.default),)
 
 
-def _flag_type(field: dataclasses.Field[Any], positional: bool) -> Any:
+def _flag_type(field: dataclasses.Field[Any], hint: str | None) -> Any:
     info = setting_info(field)
     kind: Any = type(field.default)
     if info.choices:
@@ -58,9 +71,8 @@ def _flag_type(field: dataclasses.Field[Any], positional: bool) -> Any:
         f"{word} {value:g}" for word, value in (("at least", info.low), ("at most", info.high)) if value is not None
     ]
     text = f"{info.description}; {' and '.join(limits)}" if limits else info.description
-    if positional:
+    if hint:
         metavar = f"{field.name.upper()} ..." if type(field.default) is tuple else field.name.upper()
-        return Annotated[
-            kind, tyro.conf.Positional, tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint="(required)")
-        ]
+        metavar = metavar if hint == REQUIRED else f"[{metavar}]"
+        return Annotated[kind, tyro.conf.Positional, tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint=hint)]
     return Annotated[kind, tyro.conf.arg(help=text)]

@@ -49,9 +49,11 @@ _PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 @dataclass(frozen=True)
 class Options(Settings):
-    """Shows what is installed, which device, weights and bodies are used, and what to do about what is missing."""
+    """Shows what is installed, what a weights file holds, and what to do about what is missing."""
 
-    weights: str = setting("", "Weights file to look at; empty: those that come with the package")
+    weights: str = setting(
+        "", "Weights file to look at: variant, size, body, licence; without it: those that come with the package"
+    )
     body_models: str = setting("", "Folder with body-model files of your own; empty: the usual one")
     device: str = setting("auto", "Device to look for: auto, cpu, cuda or cuda:<number>")
     json: bool = setting(False, "Write JSON instead of a table")
@@ -116,11 +118,16 @@ def _network(options: Options) -> Iterator[Finding]:
 
     try:
         yield _device(str(choose_device(options.device)))
-        network = open_backend(options.weights, "cpu").config
-        yield _weights(network.weights, options.weights or "with the package", network.untrained)
         if options.weights:
-            yield Finding("file", describe_file(options.weights).text())
-        yield Finding("body", f"{create_body(network.body, options.body_models).info.name}, wanted by the weights")
+            network = describe_file(options.weights)
+            yield _weights(network.name, options.weights, network.untrained)
+            yield Finding("file", network.text())
+            body = network.body
+        else:
+            embedded = open_backend("", "cpu").config
+            yield _weights(embedded.weights, "with the package", embedded.untrained)
+            body = embedded.body
+        yield Finding("body", f"{create_body(body, options.body_models).info.name}, wanted by the weights")
     except (ValueError, OSError, MemoryError) as error:
         yield Finding("network", "cannot be used", "missing", str(error))
 
@@ -140,7 +147,10 @@ def _weights(name: str, origin: str, untrained: bool) -> Finding:
     if not untrained:
         return Finding("weights", f"{name}, {origin}")
     return Finding(
-        "weights", f"{name}, {origin}: UNTRAINED, people are random", "optional", "give trained weights with --weights"
+        "weights",
+        f"{name}, {origin}: UNTRAINED, people are random",
+        "optional",
+        "give trained weights: `--weights FILE` or the parameter",
     )
 
 

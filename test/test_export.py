@@ -15,6 +15,7 @@ from PIL import Image
 from small_network import SMALL, small_inputs, small_network
 from torch import Tensor
 
+from ros2_multihmr import info
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
@@ -81,6 +82,11 @@ def test_files_are_described(exported: ExportReport, weights: Path) -> None:
     assert of_export.file_bytes == exported.file_bytes and of_weights.file_bytes == weights.stat().st_size
     same = {"parameters": 0, "file_bytes": 0}
     assert dataclasses.replace(of_export, **same) == dataclasses.replace(of_weights, **same)
+
+
+def test_info_tells_an_export_whatever_its_settings_are(exported: ExportReport) -> None:
+    findings = {finding.subject: finding.found for finding in info.collect(info.Options(weights=str(exported.path)))}
+    assert "ViT-32/14, 2 blocks; 112 px" in findings["file"] and findings["body"].startswith("anny/")
 
 
 def test_files_for_one_image_take_several_one_by_one(exported: ExportReport) -> None:

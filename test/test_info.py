@@ -1,11 +1,16 @@
 """Info: what is missing comes with a remedy, and nothing that is missing breaks it."""
 
 import importlib.util
+import json
 
 import pytest
+import torch
+from official_recipe import golden, official_state
+from small_network import small_network
 
-from ros2_multihmr import info
+from ros2_multihmr import cli, info
 from ros2_multihmr.info import Options, collect
+from ros2_multihmr.model.checkpoint import save_weights
 
 
 def _by_subject(options=Options()):  # noqa: B008
@@ -35,6 +40,31 @@ def test_what_cannot_be_used_is_missing_and_fails(options, says, capsys):
     network = _by_subject(options)["network"]
     assert network.state == "missing" and says in network.remedy
     assert info.main(options) == 1 and says in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.fixture
+def official(tmp_path):
+    """A random checkpoint in the official structure."""
+    recipe, path = golden("anny_S_224_a_regressedK")["recipe"], tmp_path / "official.pt"
+    torch.save({"model_state_dict": official_state(recipe["keys"], recipe["fixed"], recipe["seed"])}, path)
+    return path
+
+
+def test_a_file_is_told_with_variant_size_body_and_licence(official, capsys):
+    assert cli.main(["info", str(official), "--json"]) == 0
+    found = {finding["subject"]: finding["found"] for finding in json.loads(capsys.readouterr().out)}
+    for said in ("Anny family", "ViT-S/14, 12 blocks", "224 px", "M parameters", "MB", "body anny_official"):
+        assert said in found["file"]
+    assert "non-commercial" in found["file"] and "Checkpoint_License_Anny.txt" in found["file"]
+    assert str(official) in found["weights"] and "anny/0.3" in found["body"]
+
+
+def test_a_file_is_told_although_its_body_is_missing(tmp_path):
+    path = tmp_path / "small.safetensors"
+    save_weights(small_network(body="smplx"), path)
+    found = _by_subject(Options(weights=str(path), body_models=str(tmp_path)))
+    assert "112 px" in found["file"].found and "body smplx" in found["file"].found
+    assert found["network"].state == "missing" and "smpl-x.is.tue.mpg.de" in found["network"].remedy
 
 
 def test_missing_packages_are_listed_with_a_remedy(monkeypatch):
