@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from ros2_multihmr.folders import file_beside
 from ros2_multihmr.settings import Settings, setting
 
 
@@ -25,9 +26,7 @@ def main(options: Options) -> int:
     from ros2_multihmr.model.convert import convert_weights
 
     source, console = Path(options.weights).expanduser(), Console()
-    out = Path(options.out).expanduser() if options.out else source.with_suffix(".safetensors")
-    if out == source:
-        raise ValueError(f"{source}: would be written over itself; give another file with --out")
+    out = file_beside(source, options.out, ".safetensors")
     with console.status(f"Converting {escape(str(source))}"):
         summary = convert_weights(source, out, half=options.half)
     console.print(f"[green]{escape(str(out))}[/]: {escape(summary.text())}", highlight=False)

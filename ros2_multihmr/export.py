@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from ros2_multihmr.folders import file_beside
 from ros2_multihmr.settings import Settings, setting
 
 
@@ -28,7 +29,7 @@ def main(options: Options) -> int:
     from ros2_multihmr.backends.export import export_onnx
 
     source, console = Path(options.weights).expanduser(), Console()
-    out = Path(options.out).expanduser() if options.out else source.with_suffix(".onnx")
+    out = file_beside(source, options.out, ".onnx")
     try:
         with console.status(f"Exporting {escape(str(source))}, then comparing with PyTorch"):
             report = export_onnx(

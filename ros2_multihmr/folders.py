@@ -1,4 +1,4 @@
-"""Folders for results: a wrong one is told before any work is done."""
+"""Places for results: a wrong one is told before any work is done."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def make_folder(path: Path, flag: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{flag} {path}: the folder cannot be made ({error.strerror}); give another one") from error
+
+
+def file_beside(source: Path, given: str, suffix: str) -> Path:
+    """Returns where the result of a file goes: where `--out` says, otherwise beside the file, with another ending.
+
+    Args:
+        source: The file.
+        given: What the user said, empty for nothing.
+        suffix: The other ending.
+
+    Raises:
+        ValueError: That is the file itself.
+    """
+    out = Path(given).expanduser() if given else source.with_suffix(suffix)
+    if out.resolve() == source.resolve():
+        raise ValueError(f"{source}: would be written over itself; give another file with --out")
+    return out

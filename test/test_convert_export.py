@@ -26,10 +26,20 @@ def test_convert_writes_half_and_says_what_it_holds(weights, capsys):
     assert load_weights(out).config == load_weights(weights).config
 
 
-def test_convert_never_writes_over_its_source(weights, capsys):
+@pytest.mark.parametrize("verb", ["convert", "export"])
+def test_nothing_is_written_over_its_source(verb, weights, monkeypatch, capsys):
     before = weights.read_bytes()
+    monkeypatch.chdir(weights.parent)
+    (weights.parent / "link").symlink_to(weights.parent)
+    for out in (str(weights), weights.name, f"link/{weights.name}"):
+        assert cli.main([verb, str(weights), "--out", out]) == 2
+        assert "written over itself; give another file with --out" in capsys.readouterr().err
+    assert weights.read_bytes() == before
+
+
+def test_convert_of_its_own_kind_wants_a_name(weights, capsys):
     assert cli.main(["convert", str(weights)]) == 2
-    assert "written over itself" in capsys.readouterr().err and weights.read_bytes() == before
+    assert "written over itself" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["convert", "export"])
