@@ -94,6 +94,10 @@ class BodyModel(Protocol):
     def info(self) -> BodyInfo:
         """Names, topology and conventions."""
 
+    @property
+    def weights_lod(self) -> NDArray[np.float32]:
+        """(L, J) skinning weights of the reduced mesh."""
+
     def to(self, device: torch.device | str) -> BodyModel:
         """Moves the body's constants to a device and returns the body."""
 

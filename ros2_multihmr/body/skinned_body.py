@@ -76,6 +76,12 @@ class SkinnedBody(nn.Module):
         """Names, topology and conventions."""
         return self._info
 
+    @property
+    def weights_lod(self) -> NDArray[np.float32]:
+        """(L, J) skinning weights of the reduced mesh."""
+        weights: NDArray[np.float32] = self._small_weights[:, self._small_lod].T.cpu().numpy()
+        return weights
+
     def forward(
         self, rotmats: Tensor, shape: Tensor, expression: Tensor, center: Tensor, *, vertices: bool = False
     ) -> BodyOutput:
