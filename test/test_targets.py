@@ -126,7 +126,7 @@ def test_someone_clear_inside_an_ignored_region_still_counts() -> None:
 
 
 def written_out(batch: Batch) -> tuple[list[list[tuple[int, int]]], Tensor]:
-    """The rules but for size and distance, one person at a time: per image the sorted tokens with their people, and what counts."""
+    """The rules but for size and distance, one by one: each image's tokens with their people, and what counts."""
     order, found = anchor_order(INFO), []
     counts = torch.ones(len(batch), GRID, GRID, dtype=torch.bool)
     for b in range(len(batch)):

@@ -16,6 +16,7 @@ gives the gradient of the single-process loss of the joint batch, and the ranks'
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -43,6 +44,7 @@ from ros2_multihmr.training.targets import TargetConfig, Targets, make_targets
 
 THRESHOLD = 0.3
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+TERMS = tuple(field.name for field in dataclasses.fields(LossWeights) if not field.name.endswith("_kind"))
 AUXILIARY = ("person_mask", "person_parts", "person_depth", "heatmaps")
 
 
@@ -77,9 +79,11 @@ class Objective(nn.Module):
             targets: Rules of the targets; None: the default.
 
         Raises:
-            ValueError: The network's numbers are not this body's.
+            ValueError: The network's numbers are not this body's, or no term has a weight.
         """
         super().__init__()
+        if not any(getattr(weights, name) > 0 for name in TERMS):
+            raise ValueError("LossWeights: expected at least one weight above 0, got none; nothing would be learned")
         _check_sizes(model, body.info)
         self.model, self.body = model, body
         self.weights, self.target_config = weights, targets or TargetConfig()
@@ -148,11 +152,19 @@ class Objective(nn.Module):
         center = depth[:, None] * unproject(k, loc[:, None])[:, 0]
         rotmats, shape, expression = (a[image, slot] for a in (outputs.rotmats, outputs.shape, outputs.expression))
         predicted = self._posed(loc, center, rotmats, shape, expression)
-        arrays = (a[image, person] for a in (batch.center, batch.rotmats, batch.shape, batch.expression))
-        with torch.no_grad():
-            true = self._posed(px[:, self.layout.center], *arrays)
-        true = true._replace(keypoints=batch.keypoints[image, person])
+        true = self._true(batch, image, person)
         return Pairs(predicted, true, k, px, batch.keypoint_visible[image, person])
+
+    @torch.no_grad()
+    def _true(self, batch: Batch, image: Tensor, person: Tensor) -> People:
+        keypoints = batch.keypoints[image, person]
+        loc = batch.keypoints_px[image, person, self.layout.center]
+        center, rotmats, shape, expression = (
+            array[image, person] for array in (batch.center, batch.rotmats, batch.shape, batch.expression)
+        )
+        if self.weights.vertices > 0 or self.weights.full_vertices > 0:
+            return self._posed(loc, center, rotmats, shape, expression)._replace(keypoints=keypoints)
+        return People(loc, center, rotmats, shape, expression, keypoints, keypoints[:, :0], keypoints[:, :0])
 
     def _posed(self, loc: Tensor, center: Tensor, rotmats: Tensor, shape: Tensor, expression: Tensor) -> People:
         full = self.weights.full_vertices > 0
