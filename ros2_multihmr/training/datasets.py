@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from ros2_multihmr.samples import Sample
 from ros2_multihmr.shards import ShardReader
-from ros2_multihmr.training.feed import Samples
+
+
+class Dataset(Protocol):
+    """Samples by index; may be copied into other processes."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
 
 
 class ShardDataset:
@@ -59,7 +67,7 @@ class SyntheticDataset:
 class MixedDataset:
     """Several data sets as one, each with its share; small ones are repeated until their share is full."""
 
-    def __init__(self, datasets: Sequence[Samples], shares: Sequence[float] | None = None) -> None:
+    def __init__(self, datasets: Sequence[Dataset], shares: Sequence[float] | None = None) -> None:
         """Weighs the data sets.
 
         Args:
@@ -93,7 +101,7 @@ def _checked(index: int, count: int) -> int:
     return index
 
 
-def _check_shares(datasets: Sequence[Samples], shares: Sequence[float] | None) -> None:
+def _check_shares(datasets: Sequence[Dataset], shares: Sequence[float] | None) -> None:
     empty = [i for i, dataset in enumerate(datasets) if len(dataset) == 0]
     if not datasets or empty:
         raise ValueError(f"MixedDataset: expected data sets with samples, got {len(datasets)}, of them empty: {empty}")
