@@ -1,0 +1,300 @@
+"""Things: furniture, plants, lamps and heaps of bodies, from boxes, cylinders and blobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ros2_multihmr.synthesis.materials import sample_material
+from ros2_multihmr.synthesis.surface import Material, Surface
+
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+Pair = tuple[float, float] | Floats
+
+
+class Piece(NamedTuple):
+    """A part of a thing, about the thing's own origin on the floor: see `Surface`; one material."""
+
+    vertices: Floats
+    faces: NDArray[np.intp]
+    texture: Floats
+    material: int
+
+
+def box(low: ArrayLike, high: ArrayLike, material: int = 0) -> Piece:
+    """A box between two corners."""
+    low_, high_ = np.asarray(low, float), np.asarray(high, float)
+    corners = low_ + _BOX_CORNERS * (high_ - low_)
+    texture = np.zeros((24, 3))
+    texture[:, 0], texture[:, 1] = corners[np.arange(24), _BOX_ACROSS], corners[np.arange(24), _BOX_UP]
+    return Piece(corners, _BOX_FACES, texture, material)
+
+
+def cylinder(
+    place: Pair, radii: tuple[float, float], heights: tuple[float, float], material: int = 0, sides: int = 12
+) -> Piece:
+    """An upright cylinder or cone about (x, y): radius and height at the bottom and at the top [m]."""
+    angle = np.linspace(0.0, 2.0 * np.pi, sides + 1)
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+    rings = [np.column_stack([r * circle, np.full(sides + 1, z)]) for r, z in zip(radii, heights)]
+    around = angle * max(radii)
+    walls = [np.column_stack([around, np.full(sides + 1, z), 0 * around]) for z in heights]
+    caps = [np.column_stack([ring[:, :2], 0 * angle]) for ring in rings]
+    count, k = sides + 1, np.arange(sides)
+    side = np.concatenate([np.stack([k, k + 1, count + k + 1], 1), np.stack([k, count + k + 1, count + k], 1)])
+    fan = np.arange(1, sides - 1)
+    zero = np.zeros_like(fan)
+    bottom = 2 * count + np.stack([zero, fan + 1, fan], 1)
+    top = 3 * count + np.stack([zero, fan, fan + 1], 1)
+    vertices = np.concatenate([*rings, *rings]) + (place[0], place[1], 0.0)
+    return Piece(vertices, np.concatenate([side, bottom, top]), np.concatenate([*walls, *caps]), material)
+
+
+def blob(place: ArrayLike, radii: ArrayLike, material: int = 0) -> Piece:
+    """An ellipsoid about (x, y, z)."""
+    sphere, faces = _sphere()
+    vertices = sphere * np.asarray(radii, float)
+    return Piece(vertices + np.asarray(place, float), faces, vertices[:, [0, 2, 1]], material)
+
+
+def assemble(
+    pieces: Sequence[Piece],
+    materials: Sequence[Material],
+    place: ArrayLike = (0.0, 0.0, 0.0),
+    heading_rad: float = 0.0,
+    *,
+    smooth: bool = False,
+    turn: Floats | None = None,
+) -> Surface:
+    """Puts a thing into the world: turned about the vertical (or by a rotation `turn`), then moved."""
+    cosine, sine = np.cos(heading_rad), np.sin(heading_rad)
+    rotation = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]]) if turn is None else turn
+    starts = np.cumsum([0] + [len(piece.vertices) for piece in pieces[:-1]])
+    faces = np.concatenate([piece.faces + start for piece, start in zip(pieces, starts)])
+    vertices = np.concatenate([piece.vertices for piece in pieces]) @ rotation.T + np.asarray(place, float)
+    return Surface(
+        vertices=vertices.astype(np.float32),
+        faces=faces,
+        texture=np.concatenate([piece.texture for piece in pieces]).astype(np.float32),
+        materials=tuple(materials),
+        material=np.repeat([piece.material for piece in pieces], [len(piece.faces) for piece in pieces]),
+        smooth=smooth,
+        person=-1,
+        part=np.zeros(len(faces), np.uint8),
+    )
+
+
+class Thing(NamedTuple):
+    """A thing that stands on the floor: its pieces, materials, and the radius of the ground that it takes [m]."""
+
+    pieces: list[Piece]
+    materials: list[Material]
+    radius: float
+    smooth: bool = False
+
+    def at(self, place: Pair, heading_rad: float) -> Surface:
+        """Returns it in the world, on the floor at (x, y)."""
+        return assemble(
+            self.pieces, self.materials, (place[0], place[1], 0.0), heading_rad, smooth=self.smooth
+        )  # fmt: skip
+
+
+def table(rng: Rng, split: str) -> Thing:
+    """A table; some low."""
+    length, width = rng.uniform(0.6, 1.8), rng.uniform(0.5, 0.9)
+    height = rng.uniform(0.35, 0.5) if rng.random() < 0.3 else rng.uniform(0.68, 0.78)
+    x, y, leg = length / 2, width / 2, rng.uniform(0.02, 0.04)
+    pieces = [box((-x, -y, height - 0.04), (x, y, height))]
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            at = np.array([sx * (x - 0.06), sy * (y - 0.06)])
+            pieces.append(box((*(at - leg), 0.0), (*(at + leg), height - 0.04), 1))
+    for _ in range(rng.integers(0, 4)):
+        pieces.append(_trinket(rng, x - 0.12, y - 0.12, height))
+    materials = [sample_material(rng, "wood", split), sample_material(rng, "thing", split)]
+    return Thing(pieces, [*materials, sample_material(rng, "thing", split)], max(x, y) + 0.1)
+
+
+def _trinket(rng: Rng, x: float, y: float, height: float) -> Piece:
+    """Something small that stands on a board."""
+    at = rng.uniform((-x, -y), (x, y))
+    size, tall = rng.uniform(0.03, 0.12), rng.uniform(0.03, 0.3)
+    if rng.random() < 0.5:
+        return cylinder(at, (size / 2, size / 2), (height, height + tall), 2, 8)
+    return box((*(at - size), height), (*(at + size), height + tall), 2)
+
+
+def chair(rng: Rng, split: str, seat_height: float = 0.45) -> Thing:
+    """A chair whose seat is about the origin; its back is behind (-x)."""
+    wide, deep, thick = rng.uniform(0.19, 0.25), rng.uniform(0.2, 0.24), rng.uniform(0.03, 0.08)
+    back = seat_height + rng.uniform(0.3, 0.5)
+    pieces = [box((-deep, -wide, seat_height - thick), (deep, wide, seat_height))]
+    pieces.append(box((-deep - 0.05, -wide, seat_height + rng.uniform(-thick, 0.15)), (-deep, wide, back)))
+    if rng.random() < 0.7:
+        for x in (-deep - 0.02, deep - 0.03):
+            for y in (-wide + 0.02, wide - 0.02):
+                pieces.append(box((x - 0.018, y - 0.018, 0.0), (x + 0.018, y + 0.018, seat_height - thick), 1))
+    else:
+        pieces.append(cylinder((0, 0), (0.03, 0.03), (0.05, seat_height - thick), 1, 8))
+        pieces.append(cylinder((0, 0), (0.27, 0.06), (0.0, 0.07), 1, 10))
+    role = "cloth" if rng.random() < 0.5 else "wood"
+    return Thing(pieces, [sample_material(rng, role, split), sample_material(rng, "thing", split)], 0.35)
+
+
+def stool(rng: Rng, split: str, seat_height: float = 0.45) -> Thing:
+    """A stool, box or bench."""
+    size = rng.uniform(0.17, 0.24)
+    if rng.random() < 0.5:
+        pieces = [cylinder((0, 0), (size, size), (seat_height - 0.05, seat_height))]
+        pieces += [cylinder((0, 0), (size * 0.8, 0.04), (0.0, seat_height - 0.05), 1, 8)]
+    else:
+        pieces = [box((-size, -size * rng.uniform(1, 3), 0.0), (size, size * rng.uniform(1, 3), seat_height))]
+    return Thing(pieces, [sample_material(rng, "thing", split), sample_material(rng, "wood", split)], 0.3)
+
+
+def sofa(rng: Rng, split: str, seat_height: float = 0.42) -> Thing:
+    """A sofa or armchair; its back is behind (-x)."""
+    half, deep, arm = rng.uniform(0.35, 1.0), rng.uniform(0.3, 0.4), rng.uniform(0.12, 0.22)
+    back = seat_height + rng.uniform(0.3, 0.5)
+    pieces = [
+        box((-deep, -half, 0.06), (deep, half, seat_height)),
+        box((-deep - 0.2, -half, 0.06), (-deep, half, back)),
+        box((-deep - 0.2, half, 0.06), (deep, half + arm, seat_height + 0.18)),
+        box((-deep - 0.2, -half - arm, 0.06), (deep, -half, seat_height + 0.18)),
+    ]
+    for _ in range(rng.integers(0, 3)):
+        y = rng.uniform(-half + 0.2, half - 0.2) if half > 0.5 else half
+        pieces.append(blob((-deep + 0.1, y, seat_height + 0.18), (0.1, 0.2, 0.19), 1))
+    materials = [sample_material(rng, "cloth", split), sample_material(rng, "cloth", split)]
+    return Thing(pieces, materials, half + arm)
+
+
+def cabinet(rng: Rng, split: str) -> Thing:
+    """A cupboard, chest or shelf with what stands in it; its front is at +x."""
+    deep, half, height = rng.uniform(0.15, 0.3), rng.uniform(0.2, 0.8), rng.uniform(0.5, 2.2)
+    materials = [sample_material(rng, "wood", split), *(sample_material(rng, "thing", split) for _ in range(4))]
+    if rng.random() < 0.5:
+        pieces = [box((-deep, -half, 0.0), (deep, half, height))]
+        rows, columns = max(1, round(height / 0.5)), max(1, round(half / 0.4))
+        for y in np.linspace(-half, half, columns + 1)[:-1]:
+            for z in np.linspace(0.03, height, rows + 1)[:-1]:
+                far = (deep + 0.015, y + 2 * half / columns - 0.02, z + height / rows - 0.04)
+                pieces.append(box((deep, y + 0.02, z), far, 1 if materials[1].grain > 0.06 else 0))
+        return Thing(pieces, materials, half)
+    pieces = [box((-deep, -half, 0.0), (-deep + 0.02, half, height))]
+    pieces += [box((-deep, side - 0.02, 0.0), (deep, side + 0.02, height)) for side in (-half, half)]
+    for z in np.arange(0.05, height + 0.01, max(0.28, height / 5)):
+        pieces.append(box((-deep, -half, z - 0.03), (deep, half, z)))
+        y = -half + 0.03
+        while y < half - 0.1 and z < height - 0.25:
+            wide = rng.uniform(0.03, 0.16)
+            top = (deep - rng.uniform(0.02, 0.1), y + wide - 0.005, z + rng.uniform(0.1, 0.25))
+            if rng.random() < 0.8:
+                pieces.append(box((-deep + 0.02, y, z), top, int(rng.integers(1, 5))))
+            y += wide
+    return Thing(pieces, materials, half)
+
+
+def plant(rng: Rng, split: str) -> Thing:
+    """A plant in a pot."""
+    radius, pot, tall = rng.uniform(0.1, 0.22), rng.uniform(0.2, 0.45), rng.uniform(0.4, 1.5)
+    pieces = [
+        cylinder((0, 0), (radius * 0.8, radius), (0.0, pot)),
+        cylinder((0, 0), (0.03, 0.02), (pot, pot + tall), 1),
+    ]
+    for _ in range(rng.integers(5, 14)):
+        at = (*rng.normal(0.0, 0.16, 2), pot + tall * rng.uniform(0.3, 1.0))
+        pieces.append(blob(at, rng.uniform(0.04, 0.2, 3), 2))
+    roles = ("thing", "wood", "leaf")
+    return Thing(pieces, [sample_material(rng, role, split) for role in roles], radius + 0.1, smooth=True)
+
+
+def floor_lamp(rng: Rng, split: str) -> Thing:
+    """A lamp on a pole; it does not shine."""
+    height, shade = rng.uniform(1.3, 1.9), rng.uniform(0.12, 0.25)
+    pieces = [
+        cylinder((0, 0), (0.15, 0.13), (0.0, 0.03)),
+        cylinder((0, 0), (0.015, 0.015), (0.03, height), 0, 6),
+        cylinder((0, 0), (shade, shade * 0.7), (height - 0.15, height + 0.15), 1),
+    ]
+    return Thing(pieces, [sample_material(rng, role, split) for role in ("thing", "cloth")], 0.2, smooth=True)
+
+
+def coat_stand(rng: Rng, split: str) -> Thing:
+    """Clothes on a pole: as tall as a person, and none."""
+    height = rng.uniform(1.4, 1.9)
+    pieces = [cylinder((0, 0), (0.2, 0.03), (0.0, 0.05)), cylinder((0, 0), (0.02, 0.02), (0.05, height), 0, 6)]
+    for _ in range(rng.integers(1, 4)):
+        top, drop = height - rng.uniform(0.05, 0.25), rng.uniform(0.4, 0.9)
+        at, wide = rng.normal(0.0, 0.08, 2), rng.uniform(0.1, 0.22)
+        pieces.append(cylinder(at, (wide, wide * 0.4), (top - drop, top), int(rng.integers(1, 3)), 9))
+    if rng.random() < 0.5:
+        pieces.append(blob((0, 0, height + 0.05), (0.1, 0.12, 0.09), 2))
+    return Thing(pieces, [sample_material(rng, role, split) for role in ("wood", "cloth", "cloth")], 0.3, smooth=True)
+
+
+def tree(rng: Rng, split: str) -> Thing:
+    """A tree or bush."""
+    trunk = rng.uniform(0.0, 2.5)
+    pieces = [cylinder((0, 0), (0.2, 0.12), (0.0, trunk + 0.8), 0, 8)]
+    size = rng.uniform(0.5, 1.6)
+    for _ in range(rng.integers(4, 12)):
+        at = rng.normal(0.0, 0.5 * size, 3) + (0.0, 0.0, trunk + size)
+        pieces.append(blob(at, size * rng.uniform(0.3, 0.8, 3), 1))
+    return Thing(pieces, [sample_material(rng, role, split) for role in ("wood", "leaf")], 0.6, smooth=True)
+
+
+def parcel(rng: Rng, split: str) -> Thing:
+    """A box, ball, bin or column of any size: no body, whatever it looks like."""
+    size = np.exp(rng.uniform(np.log(0.1), np.log(0.6), 3))
+    kind = rng.integers(0, 4)
+    if kind == 0:
+        pieces = [blob((0, 0, size[2]), size * (1, 1, 1))]
+    elif kind == 1:
+        pieces = [cylinder((0, 0), (size[0] / 2, size[1] / 2), (0.0, 3 * size[2]))]
+    else:
+        pieces = [box((-size[0], -size[1], 0.0), (size[0], size[1], 2 * size[2]))]
+    return Thing(pieces, [sample_material(rng, "thing", split)], float(size[:2].max()), smooth=bool(kind == 0))
+
+
+SEATS: tuple[Callable[[Rng, str, float], Thing], ...] = (chair, chair, stool, sofa)
+STANDING = (table, table, chair, sofa, plant, floor_lamp, coat_stand, parcel, cabinet)
+
+_BOX_CORNERS = np.array(
+    [
+        *([1, 0, 0], [1, 1, 0], [1, 1, 1], [1, 0, 1]),
+        *([0, 1, 0], [0, 0, 0], [0, 0, 1], [0, 1, 1]),
+        *([1, 1, 0], [0, 1, 0], [0, 1, 1], [1, 1, 1]),
+        *([0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]),
+        *([0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]),
+        *([0, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]),
+    ],
+    np.float64,
+)
+_BOX_FACES = np.concatenate([[[4 * k, 4 * k + 1, 4 * k + 2], [4 * k, 4 * k + 2, 4 * k + 3]] for k in range(6)])
+_BOX_ACROSS = np.repeat([1, 1, 0, 0, 0, 0], 4)
+_BOX_UP = np.repeat([2, 2, 2, 2, 1, 1], 4)
+
+
+@lru_cache(maxsize=1)
+def _sphere() -> tuple[Floats, NDArray[np.intp]]:
+    """A sphere of rings: (V, 3) unit vectors and (F, 3) triangles."""
+    rings, sides = 7, 12
+    theta, phi = np.linspace(0.0, np.pi, rings + 1), np.linspace(0.0, 2.0 * np.pi, sides, endpoint=False)
+    ring = np.stack([np.cos(phi), np.sin(phi)], 1)
+    inner = [np.column_stack([np.sin(t) * ring, np.full(sides, np.cos(t))]) for t in theta[1:-1]]
+    vertices = np.concatenate([[[0.0, 0.0, 1.0]], *inner, [[0.0, 0.0, -1.0]]])
+    k, after, last = np.arange(sides), (np.arange(sides) + 1) % sides, len(vertices) - 1
+    faces = [np.stack([np.zeros_like(k), 1 + k, 1 + after], 1)]
+    for r in range(rings - 2):
+        upper, lower = 1 + r * sides, 1 + (r + 1) * sides
+        faces.append(np.stack([upper + k, lower + k, lower + after], 1))
+        faces.append(np.stack([upper + k, lower + after, upper + after], 1))
+    final = 1 + (rings - 2) * sides
+    faces.append(np.stack([final + after, final + k, np.full_like(k, last)], 1))
+    return vertices, np.concatenate(faces)

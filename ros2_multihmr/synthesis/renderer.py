@@ -1,0 +1,333 @@
+"""Geometry: which point of which surface each part of each pixel sees.
+
+Triangles are found at twice the image's resolution; a pixel whose four parts see one thing is shaded once, others once
+per thing (multisampling). Every value is a function of the input alone, on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.rasterizer import planes, rasterize
+from ros2_multihmr.synthesis.surface import Surface
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+NEAR_M = 0.05
+SAMPLES = 2  # along each side of a pixel
+
+
+class Triangles(NamedTuple):
+    """All triangles of a scene, corners written out; one row each.
+
+    Attributes:
+        points: (F, 3, 3) corners in the frame they are seen from [m].
+        values: (F, 3, 6) at the corners: unit normal in the world frame, texture [m].
+        material: (F,) index into all the surfaces' materials, one after another.
+        surface: (F,) index of the surface.
+        person: (F,) index of the person, -1 for things.
+        part: (F,) body part + 1.
+    """
+
+    points: Floats
+    values: Array
+    material: NDArray[np.int32]
+    surface: NDArray[np.int32]
+    person: NDArray[np.int32]
+    part: NDArray[np.uint8]
+
+    def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Triangles:
+        """Returns those triangles."""
+        return Triangles(*(column[keep] for column in self))
+
+    def moved(self, transform: Floats) -> Triangles:
+        """Returns the triangles seen from another frame, T_there_here (4, 4)."""
+        return self._replace(points=self.points @ transform[:3, :3].T + transform[:3, 3])
+
+
+class Points(NamedTuple):
+    """What is shaded: N points, a pixel has one or more.
+
+    Attributes:
+        pixel: (N,) index of the pixel, row by row.
+        weight: (N,) share of the pixel, 0 to 1.
+        rays: (N, 3) directions in the world frame, as long as z = 1 in the optical frame makes them.
+        hit: (N,) True where there is a surface; the arrays below have one row per hit.
+        depth: (M,) distance along the optical axis [m].
+        normal: (M, 3) unit normals in the world frame, towards the camera.
+        texture: (M, 3) where in the material's pattern [m].
+        material: (M,) index into all the surfaces' materials.
+        person: (M,) index of the person, -1 for things.
+    """
+
+    pixel: NDArray[np.intp]
+    weight: Array
+    rays: Array
+    hit: NDArray[np.bool_]
+    depth: Array
+    normal: Array
+    texture: Array
+    material: NDArray[np.int32]
+    person: NDArray[np.int32]
+
+
+class View(NamedTuple):
+    """Geometry of one picture.
+
+    Attributes:
+        points: What is shaded.
+        instance: (H, W) uint8 index of the person + 1, 0 for things and nothing.
+        part: (H, W) uint8 body part + 1, 0 for things and nothing.
+        depth: (H, W) float32 distance along the optical axis at the pixel's centre [m], 0 where nothing is.
+        seen: (P,) number of samples, `SAMPLES` squared per pixel, that show each person.
+        whole: (P,) number of samples that would show each person alone in an image without borders.
+    """
+
+    points: Points
+    instance: NDArray[np.uint8]
+    part: NDArray[np.uint8]
+    depth: Array
+    seen: NDArray[np.int64]
+    whole: NDArray[np.int64]
+
+
+def triangles_of(surfaces: Sequence[Surface]) -> Triangles:
+    """Writes out the triangles of surfaces, in the world frame."""
+    points, values, material, offset = [], [], [], 0
+    for surface in surfaces:
+        corners = surface.vertices.astype(np.float64)[surface.faces]
+        normals = _face_normals(corners)
+        if surface.smooth:
+            normals = _vertex_normals(normals, surface.faces, len(surface.vertices))[surface.faces]
+        else:
+            normals = np.repeat(_unit(normals)[:, None], 3, axis=1)
+        points.append(corners)
+        values.append(np.concatenate([normals, surface.texture[surface.faces]], axis=2).astype(np.float32))
+        material.append(surface.material.astype(np.int32) + offset)
+        offset += len(surface.materials)
+    sizes = [len(surface.faces) for surface in surfaces]
+    return Triangles(
+        points=np.concatenate([np.zeros((0, 3, 3)), *points]),
+        values=np.concatenate([np.zeros((0, 3, 6), np.float32), *values]),
+        material=np.concatenate([np.zeros(0, np.int32), *material]),
+        surface=np.repeat(np.arange(len(surfaces), dtype=np.int32), sizes),
+        person=np.repeat(np.array([surface.person for surface in surfaces], np.int32), sizes),
+        part=np.concatenate([np.zeros(0, np.uint8), *(surface.part for surface in surfaces)]),
+    )
+
+
+def view_of(triangles: Triangles, camera: Camera, T_camera_world: Floats, people: int) -> View:
+    """Finds what a camera without distortion sees.
+
+    Args:
+        triangles: In the world frame.
+        camera: Intrinsics and image size.
+        T_camera_world: (4, 4) from the world frame to the camera's optical frame.
+        people: Number of people in the scene.
+    """
+    front = cut_near(triangles.moved(T_camera_world))
+    corners, nearness = _project(front.points, camera)
+    whole = _silhouettes(corners, nearness, front.person, people, camera)
+    visible = _faces_camera(corners, front.person) & _touches(corners, camera)
+    front, corners, nearness = front.take(visible), corners[visible], nearness[visible]
+    fine = SAMPLES * corners + (SAMPLES - 1) / 2.0
+    found = rasterize(fine, nearness, SAMPLES * camera.width, SAMPLES * camera.height).triangle
+    samples = _by_pixel(found, camera)
+    planes_of_triangles = _Planes.of(corners, nearness, camera)
+    instance, part, depth = _dense(samples, front, planes_of_triangles, camera)
+    points = _points(samples, front, planes_of_triangles, camera, T_camera_world)
+    seen = np.bincount(front.person[samples[samples >= 0]] + 1, minlength=people + 1)[1:]
+    return View(points, instance, part, depth, seen, whole)
+
+
+def cut_near(triangles: Triangles, near: float = NEAR_M) -> Triangles:
+    """Cuts triangles at the plane z = near: what stays has z >= near [m]."""
+    inside = triangles.points[..., 2] >= near
+    count = inside.sum(axis=1)
+    if (count == 3).all():
+        return triangles
+    one, two = (_turned(triangles.take(count == number), odd) for number, odd in ((1, True), (2, False)))
+    pieces = [triangles.take(count == 3)]
+    if len(one.points):
+        pieces.append(_with_corners(one, [(0, 0), (0, 1), (0, 2)], near))
+    if len(two.points):
+        pieces.append(_with_corners(two, [(0, 1), (1, 1), (2, 2)], near))
+        pieces.append(_with_corners(two, [(0, 1), (2, 2), (0, 2)], near))
+    return Triangles(*(np.concatenate(columns) for columns in zip(*pieces)))
+
+
+def _turned(triangles: Triangles, odd_is_inside: bool, near: float = NEAR_M) -> Triangles:
+    """Starts each triangle with the corner that is alone on its side of the plane."""
+    inside = triangles.points[..., 2] >= near
+    first = np.argmax(inside == odd_is_inside, axis=1)
+    order = (first[:, None] + np.arange(3)) % 3
+    rows = np.arange(len(order))[:, None]
+    return triangles._replace(points=triangles.points[rows, order], values=triangles.values[rows, order])
+
+
+def _with_corners(triangles: Triangles, ends: list[tuple[int, int]], near: float) -> Triangles:
+    """Triangles whose corners are where the edges (a, b) meet the plane; (a, a) is the corner a itself."""
+    points, values = [], []
+    for a, b in ends:
+        from_z, to_z = triangles.points[:, a, 2], triangles.points[:, b, 2]
+        share = (near - from_z) / (to_z - from_z) if a != b else np.zeros(len(from_z))
+        points.append(triangles.points[:, a] + share[:, None] * (triangles.points[:, b] - triangles.points[:, a]))
+        values.append(triangles.values[:, a] + share[:, None] * (triangles.values[:, b] - triangles.values[:, a]))
+    for at, (a, b) in enumerate(ends):
+        if a != b:
+            points[at][:, 2] = near
+    return triangles._replace(points=np.stack(points, 1), values=np.stack(values, 1).astype(np.float32))
+
+
+class _Planes(NamedTuple):
+    """How the corners' shares, divided by z, change over the image: at its middle, per pixel in x and in y; (F, 3)."""
+
+    middle: Array
+    per_x: Array
+    per_y: Array
+
+    @staticmethod
+    def of(corners: Floats, nearness: Floats, camera: Camera) -> _Planes:
+        shares = nearness[:, :, None] * np.eye(3)
+        per_x, per_y = planes(corners, shares)
+        step = (camera.width / 2.0, camera.height / 2.0) - corners[:, 0]
+        middle = shares[:, 0] + per_x * step[:, :1] + per_y * step[:, 1:]
+        return _Planes(middle.astype(np.float32), per_x.astype(np.float32), per_y.astype(np.float32))
+
+    def at(self, triangle: NDArray[np.integer], x: Array, y: Array, camera: Camera) -> tuple[Array, Array]:
+        """Depth (N,) and the corners' shares (N, 3) at pixels of triangles."""
+        x, y = x - np.float32(camera.width / 2.0), y - np.float32(camera.height / 2.0)
+        over_z = self.per_x[triangle]
+        over_z *= x[:, None]
+        over_z += self.per_y[triangle] * y[:, None]
+        over_z += self.middle[triangle]
+        np.maximum(over_z, 0.0, out=over_z)  # a hair outside of a sliver
+        depth = 1.0 / np.maximum(over_z[:, 0] + over_z[:, 1] + over_z[:, 2], np.float32(1e-6))
+        over_z *= depth[:, None]
+        return depth, over_z
+
+
+def _project(points: Floats, camera: Camera) -> tuple[Floats, Floats]:
+    nearness = 1.0 / points[..., 2]
+    return points[..., :2] * nearness[..., None] * (camera.fx, camera.fy) + (camera.cx, camera.cy), nearness
+
+
+def _faces_camera(corners: Floats, person: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Things are closed or one-sided: their back faces are not drawn. Clothes may show their inside."""
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    return (ax * by - ay * bx < 0.0) | (person >= 0)
+
+
+def _touches(corners: Floats, camera: Camera) -> NDArray[np.bool_]:
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    touches: NDArray[np.bool_] = (high >= -0.5).all(axis=1) & (low <= (camera.width, camera.height)).all(axis=1)
+    return touches
+
+
+def _by_pixel(found: NDArray[np.int32], camera: Camera) -> NDArray[np.int32]:
+    """(4, H W) triangles that the four parts of each pixel see."""
+    parts = found.reshape(camera.height, SAMPLES, camera.width, SAMPLES).transpose(1, 3, 0, 2)
+    return np.ascontiguousarray(parts).reshape(SAMPLES**2, -1)
+
+
+def _dense(
+    samples: NDArray[np.int32], front: Triangles, flat: _Planes, camera: Camera
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Array]:
+    """Instance, part and depth of each pixel: of the surface that most of its parts see."""
+    surface = np.append(front.surface, -1)[samples]
+    votes = np.stack([(surface == one).sum(axis=0) for one in surface])
+    triangle = np.take_along_axis(samples, votes.argmax(axis=0)[None], axis=0)[0]
+    pixels = np.flatnonzero(triangle >= 0)
+    seen = triangle[pixels]
+    y, x = np.divmod(pixels, camera.width)
+    depth = np.zeros(len(triangle), np.float32)
+    depth[pixels] = flat.at(seen, x.astype(np.float32), y.astype(np.float32), camera)[0]
+    instance, part = np.zeros(len(triangle), np.uint8), np.zeros(len(triangle), np.uint8)
+    instance[pixels] = (front.person[seen] + 1).astype(np.uint8)
+    part[pixels] = front.part[seen]
+    shape = camera.height, camera.width
+    return instance.reshape(shape), part.reshape(shape), depth.reshape(shape)
+
+
+def _points(
+    samples: NDArray[np.int32], front: Triangles, flat: _Planes, camera: Camera, T_camera_world: Floats
+) -> Points:
+    sample, pixel, weight = _groups(samples, np.append(front.material + 1, 0)[samples])
+    triangle = samples[sample, pixel]
+    row, column = np.divmod(pixel, camera.width)
+    x = (column + ((sample % SAMPLES) - (SAMPLES - 1) / 2.0) / SAMPLES).astype(np.float32)
+    y = (row + ((sample // SAMPLES) - (SAMPLES - 1) / 2.0) / SAMPLES).astype(np.float32)
+    hit = triangle >= 0
+    seen = triangle[hit]
+    depth, shares = flat.at(seen, x[hit], y[hit], camera)
+    values = np.einsum("pc,pcv->pv", shares, front.values[seen])
+    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones_like(x)], 1)
+    rays = rays.astype(np.float32) @ T_camera_world[:3, :3].astype(np.float32)
+    normal = _unit(values[:, :3])
+    normal *= np.where(np.einsum("pc,pc->p", normal, rays[hit]) > 0.0, np.float32(-1.0), np.float32(1.0))[:, None]
+    return Points(
+        pixel, weight, rays, hit, depth, normal, values[:, 3:], front.material[seen], front.person[seen]
+    )  # fmt: skip
+
+
+def _groups(samples: NDArray[np.int32], key: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+    """Joins a pixel's parts that have one key: sample and pixel of each group, and its share of the pixel."""
+    mixed = np.flatnonzero((key != key[0]).any(axis=0))
+    alone = np.ones(key.shape[1], np.bool_)
+    alone[mixed] = False
+    pure = np.flatnonzero(alone)
+    keys = key[:, mixed]
+    same = keys[:, None] == keys[None]  # (4, 4, mixed)
+    leads = np.argmax(same, axis=0) == np.arange(len(key))[:, None]  # the first with this key
+    sample, at = np.nonzero(leads)
+    share = same.sum(axis=0)[sample, at] / np.float32(len(key))
+    return (
+        np.concatenate([np.zeros(len(pure), np.intp), sample]),
+        np.concatenate([pure, mixed[at]]),
+        np.concatenate([np.ones(len(pure), np.float32), share.astype(np.float32)]),
+    )
+
+
+_MOST_SAMPLES = 1 << 20
+
+
+def _silhouettes(
+    corners: Floats, nearness: Floats, person: NDArray[np.int32], people: int, camera: Camera
+) -> NDArray[np.int64]:
+    """Size of each person's silhouette in samples, alone and without borders; far outside, in coarser samples."""
+    whole = np.zeros(people, np.int64)
+    for index in range(people):
+        own = person == index
+        if not own.any():
+            continue
+        fine = SAMPLES * corners[own] + (SAMPLES - 1) / 2.0
+        first = np.floor(fine.min(axis=(0, 1)))
+        width, height = (np.ceil(fine.max(axis=(0, 1))) - first + 1).astype(np.int64)
+        coarser = max(1, int(np.ceil(np.sqrt(width * height / _MOST_SAMPLES))))
+        canvas = (int(width // coarser) + 1, int(height // coarser) + 1)
+        shown = rasterize((fine - first) / coarser, nearness[own], *canvas).triangle >= 0
+        whole[index] = np.count_nonzero(shown) * coarser**2
+    return whole
+
+
+def _face_normals(corners: Floats) -> Floats:
+    (ax, ay, az), (bx, by, bz) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=1)
+
+
+def _vertex_normals(normals: Floats, faces: NDArray[np.integer], count: int) -> Floats:
+    """(V, 3) mean of the normals of the faces around, weighted by their area."""
+    target = faces.astype(np.intp).T.ravel()
+    sums = [np.bincount(target, np.tile(column, 3), count) for column in normals.T]
+    return _unit(np.stack(sums, axis=1))
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    length = np.sqrt(np.einsum("...c,...c->...", vectors, vectors))[..., None]
+    return vectors / np.maximum(length, 1e-12).astype(vectors.dtype)
