@@ -42,7 +42,8 @@ def create_estimator(config: EstimatorConfig) -> Estimator:
         nms_kernel=config.nms_kernel,
         max_humans=config.max_humans,
     )
-    return Estimator(backend, create_body(backend.config.body, config.body_models), config)
+    body = create_body(backend.config.body, config.body_models, stored=backend.stored_body)
+    return Estimator(backend, body, config)
 
 
 class Estimator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,10 @@ class Backend(Protocol):
     @property
     def device(self) -> torch.device:
         """Where outputs lie; the body model should lie there, too."""
+
+    @property
+    def stored_body(self) -> Mapping[str, Tensor]:
+        """What the weights carry of the body, for `create_body`; empty for nearly all."""
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         """Runs the network on B images.

@@ -93,6 +93,11 @@ def export_onnx(
         raise ValueError(f"export needs {', '.join(missing)}: pip install {' '.join(missing)}")
     settings = {"max_humans": max_humans, "nms_kernel": nms_kernel}
     model = load_weights(weights, **settings) if str(weights) else embedded_model(**settings)
+    if model.stored_body:
+        raise ValueError(
+            f"{weights}: carries a SMPL-X body of its own, which an {ONNX_SUFFIX} file has no place for: run the "
+            "weights themselves, or what `multihmr convert` makes of them"
+        )
     precision = "float16" if half else "float32"
     checks = [_check_of(model, pixels, k) for pixels, k in check_inputs_of(model.config)]
     model.backbone.set_precision(torch.float16 if half else torch.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ class OnnxRuntimeBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    @property
+    def stored_body(self) -> Mapping[str, Tensor]:
+        """Nothing: the export of weights that carry a body of their own is refused."""
+        return {}
 
     def load(self) -> None:
         """Opens the file again, see `Backend.load`; what was opened stays open."""

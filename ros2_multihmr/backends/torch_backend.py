@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -46,6 +46,11 @@ class TorchBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    @property
+    def stored_body(self) -> Mapping[str, Tensor]:
+        """What the weights carry of the body, see `Backend.stored_body`."""
+        return self._model.stored_body
 
     def load(self) -> None:
         """Moves the network to its device, see `Backend.load`."""

@@ -91,7 +91,9 @@ def load_smplx(
     for name, has, wanted in (("shape", shapes, num_betas), ("expression", expressions, num_expression)):
         if not 1 <= wanted <= has:
             raise ValueError(f"{path} has {has} {name} components, {wanted} were asked for: {REMEDY}")
-    arrays = with_stored(arrays, stored, num_betas) if stored else arrays
+    points = np.array(list(_SKIN_POINTS.values()))
+    if stored:
+        arrays, points = _override(arrays, stored, num_betas, points)
     parents = (-1, *arrays["kintree_table"][0, 1:].astype(int).tolist())
     if any(not 0 <= parent < joint for joint, parent in enumerate(parents[1:], start=1)):
         raise ValueError(f"{path}: kintree_table is not SMPL-X's tree, got parents {parents}: {REMEDY}")
@@ -101,7 +103,6 @@ def load_smplx(
     )
     info = _body_info(arrays, parents, gender, names, _EYES if pose_eyes else ())
     chosen = [*range(num_betas), *range(shapes, shapes + num_expression)]
-    points = np.asarray((stored or {}).get(SKIN_POINTS_KEY, list(_SKIN_POINTS.values())))
     return SkinnedBody(info, _body_data(arrays, chosen, points), _Linear())
 
 
@@ -111,6 +112,18 @@ class _Linear(nn.Module):
     def forward(self, shape: Tensor, expression: Tensor) -> Tensor:
         template = torch.ones_like(shape[:, :1])
         return torch.cat([template, shape, expression], 1).expand(3, -1, -1)
+
+
+def _override(
+    arrays: Arrays, stored: Mapping[str, NDArray[Any]], num_betas: int, points: NDArray[Any]
+) -> tuple[Arrays, NDArray[Any]]:
+    chosen = stored.get(SKIN_POINTS_KEY, points)
+    try:
+        if chosen.shape != points.shape or not np.all((chosen >= 0) & (chosen < NUM_VERTICES)):
+            raise ValueError(f"its {SKIN_POINTS_KEY} should hold {len(points)} indices below {NUM_VERTICES}")
+        return with_stored(arrays, stored, num_betas), chosen
+    except ValueError as error:
+        raise ValueError(f"the SMPL-X body that the weights carry is none ({error}): get the weights again") from error
 
 
 def _body_data(arrays: Arrays, chosen: list[int], points: NDArray[Any]) -> BodyData:

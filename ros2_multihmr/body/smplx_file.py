@@ -116,8 +116,11 @@ def with_stored(arrays: Arrays, stored: Mapping[str, NDArray[Any]], num_betas: i
         num_betas: Shape components in use.
 
     Raises:
-        ValueError: The result is no body.
+        ValueError: The result is no body; says what was expected and what came.
     """
+    for name, shape in _stored_shapes(num_betas).items():
+        if name in stored:
+            _check_array(name, stored[name], shape)
     renamed = {"lbs_weights": "weights", "faces_tensor": "f"}
     alike = ("v_template", "J_regressor", "lmk_faces_idx", "lmk_bary_coords", *renamed)
     changed = arrays | {renamed.get(name, name): stored[name] for name in alike if name in stored}
@@ -133,6 +136,16 @@ def with_stored(arrays: Arrays, stored: Mapping[str, NDArray[Any]], num_betas: i
         changed["kintree_table"] = np.stack([stored["parents"], np.arange(NUM_JOINTS)])
     check_smplx(changed)
     return changed
+
+
+def _stored_shapes(num_betas: int) -> dict[str, tuple[int | None, ...]]:
+    """Shapes of the buffers that are laid out otherwise than in the file."""
+    return {
+        "shapedirs": (NUM_VERTICES, 3, num_betas),
+        "expr_dirs": (NUM_VERTICES, 3, FIRST[1]),
+        "posedirs": (9 * (NUM_JOINTS - 1), 3 * NUM_VERTICES),
+        "parents": (NUM_JOINTS,),
+    }
 
 
 def _read(path: Path, keys: tuple[str, ...]) -> Arrays:

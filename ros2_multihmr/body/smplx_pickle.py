@@ -11,7 +11,7 @@ import pickle
 import re
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse
@@ -68,7 +68,8 @@ class _StandIn:
 class _Dtype(_StandIn):
     """Stands in for numpy.dtype."""
 
-    text, order = "", "="
+    text: Any = ""
+    order: Literal["<", ">", "="] = "="
 
     def __init__(self, text: str, *_: object) -> None:
         self.text = text

@@ -36,6 +36,7 @@ class AnnyMultiHMR(nn.Module):
     def __init__(self, config: MultiHMRConfig) -> None:
         super().__init__()
         self.config = config
+        self.stored_body: dict[str, Tensor] = {}  # its files carry none
         width = config.hph_width
         self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads)
         self.to_score = TokenReadOut(config.width, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +19,17 @@ from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network, build_network
 from ros2_multihmr.model.official import official_config, rename_official
 from ros2_multihmr.model.official_anny import is_official_anny, official_anny_config, rename_official_anny
+from ros2_multihmr.model.official_body import stored_body
 from ros2_multihmr.model.official_file import OFFICIAL_SUFFIXES, read_official_file
 from ros2_multihmr.model.weights_error import WeightsError
 
 CONFIG_KEY = "multihmr_config"
 LICENCE_KEY = "license"
 OWN_SUFFIX = ".safetensors"
+BODY = "stored_body."  # before the names of what the file has of the body
 OVERRIDABLE = ("max_humans", "nms_kernel")
 SHOWN = 4
+_logger = logging.getLogger("ros2_multihmr")
 
 
 def save_weights(model: Network, path: str | Path, *, half: bool = False, licence: str = "") -> None:
@@ -48,6 +52,7 @@ def save_weights(model: Network, path: str | Path, *, half: bool = False, licenc
         state = {name: tensor.half() for name, tensor in state.items()}
         if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
             raise ValueError(f"{path}: {_some(bad)} hold numbers too big for 16 bits; write the file with 32 bits")
+    state |= {BODY + name: tensor.contiguous() for name, tensor in model.stored_body.items()}
     metadata = {CONFIG_KEY: config} | ({LICENCE_KEY: licence} if licence else {})
     with whole_file(Path(path)) as part:
         save_file(state, str(part), metadata=metadata)
@@ -71,7 +76,12 @@ def load_weights(path: str | Path, **overrides: int) -> Network:
     _check_file(path)
     own = path.suffix == OWN_SUFFIX
     state, config = _read_own(path) if own else _read_official(path)
-    return assemble(with_overrides(config, overrides), state, str(path), copy=own)
+    body = {name.removeprefix(BODY): state.pop(name) for name in sorted(state) if name.startswith(BODY)}
+    model = assemble(with_overrides(config, overrides), state, str(path), copy=own)
+    if body:
+        _logger.info("%s carries a copy of the SMPL-X body, which takes the place of your model file's numbers.", path)
+        model.stored_body = {name: tensor.clone() if own else tensor for name, tensor in body.items()}
+    return model
 
 
 def with_overrides(config: MultiHMRConfig, overrides: Mapping[str, int]) -> MultiHMRConfig:
@@ -169,7 +179,8 @@ def _read_official(path: Path) -> tuple[dict[str, Tensor], MultiHMRConfig]:
             config = official_anny_config(state, args, path.name)
             return rename_official_anny(state, config), config
         config = official_config(state, args, path.name)
-        return rename_official(state, config), config
+        body = {BODY + name: tensor for name, tensor in stored_body(state, config.num_shape).items()}
+        return rename_official(state, config) | body, config
     except KeyError as error:
         raise WeightsError(f"{path}: damaged: {error} is missing. Get the file again.") from error
     except (ValueError, IndexError) as error:

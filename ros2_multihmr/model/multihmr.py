@@ -24,13 +24,19 @@ from ros2_multihmr.model.vit import VisionTransformer
 
 
 class MultiHMR(nn.Module):
-    """The network. Shapes never depend on what is seen: people fill a fixed number of slots."""
+    """The network. Shapes never depend on what is seen: people fill a fixed number of slots.
+
+    Attributes:
+        config: Its configuration.
+        stored_body: What its weights carry of the body, see `official_body.stored_body`; for the body alone.
+    """
 
     root_turn: Tensor
 
     def __init__(self, config: MultiHMRConfig) -> None:
         super().__init__()
         self.config = config
+        self.stored_body: dict[str, Tensor] = {}
         self.backbone = VisionTransformer(config.image_size, config.width, config.depth, config.heads, config.stem)
         self.to_score = TokenReadOut(config.width, 1)
         self.to_offset = TokenReadOut(config.width, 2)

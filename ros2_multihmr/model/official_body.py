@@ -3,12 +3,14 @@
 The public training script hands the body module's own pose to the optimiser, and its filter that should leave the
 module out of the file does not match the names. A file may so hold a learned turn of the root and of the eyes, under
 which the rest was trained: the turn of the root comes on top of everyone's root rotation, and the eyes keep theirs.
-The other parameters of the module are overwritten by every person's; the released files carry nothing of this.
+The other parameters of the module are overwritten by every person's.
+
+Buffers in the file take the place of what the module was built from, as when the official code loads it: the network
+learned with that body. The released files carry nothing of all this.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -31,8 +33,11 @@ SHAPES = {
     **{"left_hand_mean": (45,), "right_hand_mean": (45,), "lmk_faces_idx": (51,), "lmk_bary_coords": (51, 3)},
     "vertex_joint_selector.extra_joints_idxs": (21,),
 }
-_BUFFER = "v_template"
-_logger = logging.getLogger("ros2_multihmr")
+# What decides where the vertices are. The means of the hands count through pose_mean alone, which is zero.
+STORED = (
+    *("v_template", "shapedirs", "expr_dirs", "posedirs", "J_regressor", "parents", "lbs_weights", "faces_tensor"),
+    *("lmk_faces_idx", "lmk_bary_coords", "vertex_joint_selector.extra_joints_idxs"),
+)
 
 
 class BodyPose(NamedTuple):
@@ -61,19 +66,32 @@ def body_pose(state: Mapping[str, Tensor], num_shape: int) -> BodyPose:
         num_shape: Shape parameters of the network, which say which of the file's modules it uses.
 
     Raises:
-        ValueError: A tensor of the body module has another shape than the module's.
+        ValueError: A tensor of the body module has another shape than the module's, or is not finite.
     """
-    module = {}
-    for name, tensor in state.items():
-        if (match := NAME.fullmatch(name)) and match[2] in SHAPES:
-            _check_shape(name, tensor, match[2], int(match[1]))
-            if int(match[1]) == num_shape:
-                module[match[2]] = tensor
-    if _BUFFER in module:
-        _logger.warning("The file carries a copy of the SMPL-X body. It is not used: your own model file is.")
+    module = _module(state, num_shape)
     turns = torch.stack([_turn(module.get(name)) for name in ("global_orient", "leye_pose", "reye_pose")])
     looks_ahead = torch.equal(turns[1:], torch.eye(3).expand(2, 3, 3))
     return BodyPose(turns[0], None if looks_ahead else turns[1:])
+
+
+def stored_body(state: Mapping[str, Tensor], num_shape: int) -> dict[str, Tensor]:
+    """Reads the buffers of the body module that the network uses.
+
+    Args:
+        state: The official state dict.
+        num_shape: Shape parameters of the network.
+
+    Returns:
+        Those of `STORED` that are there, by the names of the smplx package's module; of the released files none.
+
+    Raises:
+        ValueError: A tensor of the body module has another shape than the module's or is not finite, or the module was
+            built with a mean pose other than zero.
+    """
+    module = _module(state, num_shape)
+    if (mean := module.get("pose_mean")) is not None and mean.any():
+        raise ValueError("pose_mean: expected zeros as in the official code (flat hands), got other numbers")
+    return {name: module[name] for name in STORED if name in module}
 
 
 def pose_eyes(renamed: Mapping[str, Tensor], eyes: Tensor, config: MultiHMRConfig) -> dict[str, Tensor]:
@@ -99,10 +117,22 @@ def pose_eyes(renamed: Mapping[str, Tensor], eyes: Tensor, config: MultiHMRConfi
     }
 
 
-def _check_shape(name: str, tensor: Tensor, key: str, num_betas: int) -> None:
+def _module(state: Mapping[str, Tensor], num_shape: int) -> dict[str, Tensor]:
+    module = {}
+    for name, tensor in state.items():
+        if (match := NAME.fullmatch(name)) and match[2] in SHAPES:
+            _check_tensor(name, tensor, match[2], int(match[1]))
+            if int(match[1]) == num_shape:
+                module[match[2]] = tensor
+    return module
+
+
+def _check_tensor(name: str, tensor: Tensor, key: str, num_betas: int) -> None:
     expected = tuple(num_betas if size == BETAS else size for size in SHAPES[key])
     if tuple(tensor.shape) != expected:
         raise ValueError(f"{name}: expected shape {expected}, got {tuple(tensor.shape)}")
+    if not tensor.isfinite().all():
+        raise ValueError(f"{name}: expected finite numbers")
 
 
 def _turn(rotvec: Tensor | None) -> Tensor:
