@@ -1,8 +1,8 @@
 """Loader: batches in an order that is a pure function of the seed and the step.
 
 Samples come in a stream: every epoch is a permutation of the data set, drawn from (seed, epoch). Batch b is the
-stream's positions from b times the batch's size on, and each rank takes its slice of it. What augments a sample is drawn
-from (seed, position). So it does not matter how many workers or ranks there are, and to go on is to skip ahead.
+stream's positions from b times the batch's size on, and each rank takes its slice of it. What augments a sample is
+drawn from (seed, position). So workers and ranks may be as many as they like, and to go on is to skip ahead.
 """
 
 from __future__ import annotations

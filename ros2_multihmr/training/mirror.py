@@ -33,8 +33,13 @@ class Mirror:
         """Finds the sides.
 
         Raises:
-            ValueError: A name with a side has no counterpart.
+            ValueError: A name with a side has no counterpart, or joints turn about other axes than the model's, as those
+                of anny_official do: about bones whose axes are not each other's mirror images.
         """
+        if "about axes parallel to the model's" not in info.pose_convention:
+            raise ValueError(
+                f"mirror: {info.name} turns its joints about their bones; train with the body anny or smplx"
+            )
         posed = [info.joint_names[joint] for joint in info.posed_joints]
         self._joints = _counterparts(posed)
         self._expression = _counterparts(info.expression_names)
