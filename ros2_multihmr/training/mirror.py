@@ -33,8 +33,8 @@ class Mirror:
         """Finds the sides.
 
         Raises:
-            ValueError: A name with a side has no counterpart, or joints turn about other axes than the model's, as those
-                of anny_official do: about bones whose axes are not each other's mirror images.
+            ValueError: A name with a side has no counterpart, or joints turn about other axes than the model's, as in
+                anny_official: about bones, whose axes are not each other's mirror images.
         """
         if "about axes parallel to the model's" not in info.pose_convention:
             raise ValueError(
