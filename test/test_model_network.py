@@ -109,6 +109,14 @@ def test_one_graph_for_everything() -> None:
                 torch.testing.assert_close(ours, theirs)
 
 
+def test_training_computes_what_inference_does() -> None:
+    model, inputs = small_network(), (*small_inputs(), torch.tensor(0.5))
+    seen = model(*inputs)
+    learned = model.train()(*inputs)
+    for name, ours, theirs in zip(seen._fields, seen, learned, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4, msg=name)
+
+
 def test_a_pixel_reaches_its_own_token_and_at_most_its_neighbours() -> None:
     stem = small_network(stem="conv").backbone.patch_embed
     before = small_inputs(1)[0].requires_grad_(False)
