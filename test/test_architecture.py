@@ -67,7 +67,20 @@ ALLOWED: dict[str, set[str]] = {
         "hardware",
     }
     | LEAVES,
-    "evaluation": {"samples", "shards", "synthesis", "body", "camera", "estimator", "humans", "report", "hardware"}
+    "evaluation": {
+        "samples",
+        "manifest",
+        "shards",
+        "synthesis",
+        "body",
+        "camera",
+        "people",
+        "humans",
+        "overlay",
+        "model",
+        "report",
+        "hardware",
+    }
     | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.

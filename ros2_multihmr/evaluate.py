@@ -1,0 +1,194 @@
+"""`multihmr evaluate`: how well a network finds people, on images whose truth is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, track
+from rich.table import Table
+
+from ros2_multihmr import __version__
+from ros2_multihmr.body import create_body
+from ros2_multihmr.body.body_model import BodyModel
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.evaluation.benchmark import (
+    DEFAULT_CACHE,
+    Benchmark,
+    fill,
+    missing_shards,
+    open_folder,
+    open_frozen,
+    read_frozen,
+    same_pixels,
+)
+from ros2_multihmr.evaluation.generate import generate
+from ros2_multihmr.evaluation.page import KNOWN, NETWORK, Result, page, to_json
+from ros2_multihmr.evaluation.pictures import pictures
+from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
+from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
+from ros2_multihmr.evaluation.scoring import Scores, score
+from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.hardware import hardware, usable_cores
+from ros2_multihmr.settings import setting
+from ros2_multihmr.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Options(EstimatorConfig):
+    """Compares the people that a network finds with those who are there."""
+
+    data: str = setting("synthetic-val", "Folder of shards, or synthetic-val: the frozen benchmark")
+    out: str = setting("out/evaluate", "Folder for predictions and figures; a broken run goes on there")
+    limit: int = setting(0, "Only the first so many images; 0: all", low=0)
+    cache: str = setting("", f"Folder for the frozen benchmark's images; empty: {DEFAULT_CACHE}")
+    workers: int = setting(0, "Processes that make those images; 0: one per core", low=0, high=256)
+    pictures: int = setting(0, "Pictures of so many of the worst, of the best and of any images", low=0, high=1000)
+    report: str = setting("", "Folder for the page and the JSON file once more, under the data's name; empty: none")
+
+
+def main(options: Options) -> int:
+    """Runs the verb."""
+    console, out = Console(), Path(options.out)
+    check_folder(out, "--out")
+    with console.status("loading the network"):
+        estimator = create_estimator(options)
+    benchmark = open_benchmark(options, console)
+    make_folder(out, "--out")
+    run = _run(options, estimator, benchmark)
+    folder = PredictionFolder(out / "predictions", run)
+    predict(benchmark, estimator, folder, console)
+    guesses = {prediction.key: prediction for prediction in folder.read()}
+    scores, bodies = _scores(benchmark, estimator, guesses, options, console)
+    result = _result(scores, benchmark, estimator, run)
+    _write(result, benchmark.name, [out, *([Path(options.report)] if options.report else [])])
+    _draw(scores[0], benchmark, guesses, bodies, options)
+    _show(console, result)
+    console.print(f"written: {escape(str(out))}/figures.json and figures.md", soft_wrap=True)
+    return 0
+
+
+def open_benchmark(options: Options, console: Console) -> Benchmark:
+    """Opens a folder, or makes what the cache lacks of the frozen images.
+
+    Raises:
+        ValueError: There is no such data, or images are not the frozen ones.
+    """
+    if Path(options.data).is_dir():
+        return open_folder(Path(options.data), options.limit)
+    specification = read_frozen(options.data)
+    cache = Path(options.cache or DEFAULT_CACHE).expanduser()
+    make_folder(cache, "--cache")
+    workers = options.workers or usable_cores()
+    with Progress(console=console, transient=True) as progress:
+        total = sum(len(images) for _, images in missing_shards(specification, cache, options.limit))
+        task = progress.add_task("making the images", total=total, visible=total > 0)
+        make = lambda seeds, scene, body: generate(seeds, scene, body, workers)  # noqa: E731
+        for number in fill(specification, cache, make, options.limit):
+            progress.advance(task, number)
+    return open_frozen(specification, cache, options.limit)
+
+
+def predict(benchmark: Benchmark, estimator: Estimator, folder: PredictionFolder, console: Console) -> None:
+    """Finds the people of the images whose predictions the folder lacks."""
+    try:
+        for sample in track(benchmark.samples(), "finding people", len(benchmark), console=console, transient=True):
+            if sample.key not in folder.keys:
+                watch = Stopwatch()
+                humans = estimator.estimate(sample.image, sample.camera, stopwatch=watch)
+                folder.add(Prediction.of(sample.key, humans, math.fsum(watch.seconds.values())))
+    finally:
+        folder.flush()
+
+
+def _run(options: Options, estimator: Estimator, benchmark: Benchmark) -> dict[str, object]:
+    """What decides the predictions."""
+    network = estimator.backend.config
+    weights = hashlib.sha256(Path(options.weights).read_bytes()).hexdigest() if options.weights else "with the package"
+    settings = ("precision", "backend", "detection_threshold", "nms_kernel", "max_humans")
+    return {
+        "weights": network.weights,
+        "weights_sha256": weights,
+        "untrained": network.untrained,
+        "image_size": network.image_size,
+        "device": str(estimator.backend.device),
+        "package": __version__,
+        "data": benchmark.name,
+        "data_sha256": benchmark.sha256,
+        **{name: getattr(options, name) for name in settings},
+    }
+
+
+def _scores(
+    benchmark: Benchmark,
+    estimator: Estimator,
+    guesses: Mapping[str, Prediction],
+    options: Options,
+    console: Console,
+) -> tuple[list[Scores], tuple[BodyModel, BodyModel]]:
+    true_body = create_body(benchmark.body, options.body_models)
+    name = estimator.backend.config.body
+    body = true_body if name == benchmark.body else create_body(name, options.body_models)
+    predictors: dict[str, Predictor] = {NETWORK: lambda sample: guesses[sample.key]}
+    predictors |= _to_beat(benchmark, true_body)
+    bodies = {name: body if name == NETWORK else true_body for name in predictors}
+    shown = track(benchmark.samples(), "scoring", len(benchmark), console=console, transient=True)
+    return score(shown, predictors, bodies, true_body), (true_body, body)
+
+
+def _to_beat(benchmark: Benchmark, body: BodyModel) -> dict[str, Predictor]:
+    """Predictors that know the averages of training images; the frozen benchmark alone comes with these."""
+    if benchmark.specification is None:
+        return {}
+    averages = benchmark.specification.averages
+    return dict(zip(KNOWN, (MeanPose(averages, body), ConstantDepth(averages), BoxSize(averages))))
+
+
+def _result(scores: list[Scores], benchmark: Benchmark, estimator: Estimator, run: Mapping[str, object]) -> Result:
+    network = estimator.backend.config
+    notes = ["**The weights are untrained: these figures say how good chance is.**"] if network.untrained else []
+    if benchmark.specification is not None:
+        notes.append(f"{same_pixels(benchmark)} of {len(benchmark)} images have the very pixels that were frozen.")
+    title = f"{network.weights} ({network.image_size} px) on {benchmark.name}"
+    return Result.of(scores, title, benchmark.title, notes, run, hardware(str(estimator.backend.device)))
+
+
+def _write(result: Result, name: str, folders: list[Path]) -> None:
+    stems = ["figures", *[name.replace("-", "_")] * (len(folders) - 1)]
+    for folder, stem in zip(folders, stems):
+        make_folder(folder, "--report")
+        text = json.dumps(to_json(result), indent=1, allow_nan=False) + "\n"
+        (folder / f"{stem}.json").write_text(text, encoding="utf-8")
+        (folder / f"{stem}.md").write_text(page(result), encoding="utf-8")
+
+
+def _draw(
+    scores: Scores,
+    benchmark: Benchmark,
+    guesses: dict[str, Prediction],
+    bodies: tuple[BodyModel, BodyModel],
+    options: Options,
+) -> None:
+    folder = Path(options.out) / "pictures"
+    if options.pictures:
+        make_folder(folder, "--out")
+        for name, picture in pictures(scores, benchmark.samples(), guesses, bodies, options.pictures):
+            Image.fromarray(picture).save(folder / f"{name}.png")
+
+
+def _show(console: Console, result: Result) -> None:
+    table = Table("", "unit", *result.figures, title=escape(result.title))
+    for row in zip(*result.figures.values()):
+        values = (f"{figure.value:.3g}" if math.isfinite(figure.value) else "-" for figure in row)
+        table.add_row(escape(row[0].name), row[0].unit, *values)
+    console.print(table)
+    for note in (result.data, *result.notes):
+        console.print(escape(note).replace("**", ""))
