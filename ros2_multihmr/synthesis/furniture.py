@@ -176,7 +176,7 @@ def sofa(rng: Rng, split: str, seat_height: float = 0.42) -> Thing:
 
 def cabinet(rng: Rng, split: str) -> Thing:
     """A cupboard, chest or shelf with what stands in it; its front is at +x."""
-    deep, half, height = rng.uniform(0.15, 0.3), rng.uniform(0.2, 0.8), rng.uniform(0.5, 2.2)
+    deep, half, height = (float(rng.uniform(*span)) for span in ((0.15, 0.3), (0.2, 0.8), (0.5, 2.2)))
     materials = [sample_material(rng, "wood", split), *(sample_material(rng, "thing", split) for _ in range(4))]
     if rng.random() < 0.5:
         pieces = [box((-deep, -half, 0.0), (deep, half, height))]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.rasterizer import rasterize
-from ros2_multihmr.synthesis.renderer import Triangles, cut_near
+from ros2_multihmr.synthesis.renderer import Triangles, cut_near, faces_viewer, touches
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -105,27 +105,28 @@ def shadow_map(light: Light, triangles: Triangles) -> ShadowMap:
         nearness = 1.0 / points[..., 2]
         flat = points[..., :2] * nearness[..., None] * scale
     corners = flat + (SHADOW_PX - 1) / 2.0
-    near_map = (corners.max(axis=1) > -1).all(axis=1) & (corners.min(axis=1) < SHADOW_PX).all(axis=1)
+    near_map = faces_viewer(corners) & touches(corners, SHADOW_PX, SHADOW_PX)
     nearest = rasterize(corners[near_map], nearness[near_map], SHADOW_PX, SHADOW_PX).nearness
     nearest = np.where(nearest > 0.0, nearest - np.float32(offset), np.float32(-1e9))
     return ShadowMap(transform, nearest, scale)
 
 
 def lit(light: Light, shadow: ShadowMap, points: Array) -> Array:
-    """(N,) share of a light that reaches points (N, 3) of the world, by percentage-closer filtering."""
-    local = points @ shadow.T_light_world[:3, :3].T.astype(np.float32) + shadow.T_light_world[:3, 3].astype(np.float32)
-    z = local[:, 2] - np.float32(_BIAS_M)
+    """(N,) share of a light that reaches points (3, N) of the world, by percentage-closer filtering."""
+    transform = shadow.T_light_world.astype(np.float32)
+    local = transform[:3, :3] @ points + transform[:3, 3:]
+    z = local[2] - np.float32(_BIAS_M)
     if light.kind == "sun":
-        own, flat = -z, local[:, :2]
+        own, flat = -z, local[:2]
     else:
         own = 1.0 / np.maximum(z, np.float32(0.05))
-        flat = local[:, :2] * own[:, None]
+        flat = local[:2] * own
     place = flat * np.float32(shadow.scale) + np.float32((SHADOW_PX - 1) / 2.0)
     # Outside of the map and behind the lamp nothing throws shadows.
-    inside = (place > 2).all(axis=1) & (place < SHADOW_PX - 3).all(axis=1) & (z > 0.05)
-    rows = np.flatnonzero(inside)
-    share = np.ones(len(points), np.float32)
-    share[rows] = _filtered(shadow.nearest, place[rows], own[rows], light.softness * SHADOW_PX)
+    column, row = np.abs(place - np.float32(SHADOW_PX / 2.0))
+    rows = np.flatnonzero((np.maximum(column, row) < SHADOW_PX / 2.0 - 3.0) & (z > 0.05))
+    share = np.ones(points.shape[1], np.float32)
+    share[rows] = _filtered(shadow.nearest, place[:, rows], own[rows], light.softness * SHADOW_PX)
     return share
 
 
@@ -135,10 +136,10 @@ def _filtered(nearest: Array, place: Array, own: Array, reach: float) -> Array:
     table, last = nearest.ravel(), np.int32(SHADOW_PX - 2)
     taps = ((-0.5, -0.9), (0.9, -0.5), (0.5, 0.9), (-0.9, 0.5))
     # A different turn for every point trades steps for grain, which the sensor's blur takes away.
-    phase = np.modf(place[:, 0] * np.float32(12.9898) + place[:, 1] * np.float32(78.233))[0]
+    phase = np.modf(place[0] * np.float32(12.9898) + place[1] * np.float32(78.233))[0]
     for across, down in taps:
-        x = place[:, 0] + reach * (across + phase - np.float32(0.5))
-        y = place[:, 1] + reach * (down - phase + np.float32(0.5))
+        x = place[0] + reach * (across + phase - np.float32(0.5))
+        y = place[1] + reach * (down - phase + np.float32(0.5))
         column = np.clip((x + 0.5).astype(np.int32), 0, last)
         row = np.clip((y + 0.5).astype(np.int32), 0, last)
         total += table[row * SHADOW_PX + column] <= own

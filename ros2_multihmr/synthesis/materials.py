@@ -132,7 +132,7 @@ class _Points(NamedTuple):
     u: Array  # in the pattern's plane, in repeats
     v: Array
     noise: Callable[[float, int], Array]  # irregularity in [0, 1] at a frequency per repeat, for a salt
-    chance: Array  # (P, 4) the material's own random numbers, 0 to 1
+    chance: Array  # (4, P) the material's own random numbers, 0 to 1
     soft: Array  # width of a pixel, in repeats
 
 
@@ -144,33 +144,33 @@ def evaluate(
     Args:
         materials: The scene's materials.
         index: (P,) which of them each point has.
-        texture: (P, 3) where the points lie in their patterns [m].
+        texture: (3, P) where the points lie in their patterns [m].
         footprint_m: (P,) width of a pixel there [m]: finer patterns fade into their mean.
 
     Returns:
-        (P, 3) linear reflectance and (P,) gloss.
+        (3, P) linear reflectance and (P,) gloss.
     """
     table = _table(tuple(materials))
     kinds = table.pattern[index]
-    albedo = np.empty((len(index), 3), np.float32)
+    albedo = np.empty((3, len(index)), np.float32)
     order = np.argsort(kinds, kind="stable")
     bounds = np.searchsorted(kinds[order], np.arange(len(PATTERNS) + 1))
     for kind, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
         if start < stop:
             rows = order[start:stop]
-            albedo[rows] = _color(PATTERNS[kind], table, index[rows], texture[rows], footprint_m[rows])
+            albedo[:, rows] = _color(PATTERNS[kind], table, index[rows], texture[:, rows], footprint_m[rows])
     return albedo, table.gloss[index]
 
 
 class _Table(NamedTuple):
     pattern: NDArray[np.uint8]
-    color: Array
+    color: Array  # (3, M)
     second: Array
     scale: Array
-    turn: Array  # (M, 2) cosine and sine
+    turn: Array  # (2, M) cosine and sine
     grain: Array
     gloss: Array
-    chance: Array  # (M, 4)
+    chance: Array  # (4, M)
 
 
 @lru_cache(maxsize=2)
@@ -178,13 +178,13 @@ def _table(materials: tuple[Material, ...]) -> _Table:
     angle = np.array([m.angle_rad for m in materials], np.float32)
     return _Table(
         np.array([PATTERNS.index(m.pattern) for m in materials], np.uint8),
-        np.array([m.color for m in materials], np.float32).reshape(-1, 3),
-        np.array([m.second for m in materials], np.float32).reshape(-1, 3),
+        np.array([m.color for m in materials], np.float32).reshape(-1, 3).T,
+        np.array([m.second for m in materials], np.float32).reshape(-1, 3).T,
         np.array([m.scale_m for m in materials], np.float32),
-        np.stack([np.cos(angle), np.sin(angle)], 1),
+        np.stack([np.cos(angle), np.sin(angle)]),
         np.array([m.grain for m in materials], np.float32),
         np.array([m.gloss for m in materials], np.float32),
-        np.array([_chances(m.seed) for m in materials], np.float32).reshape(-1, 4),
+        np.array([_chances(m.seed) for m in materials], np.float32).reshape(-1, 4).T,
     )
 
 
@@ -199,22 +199,22 @@ def _chances(seed: int) -> list[float]:
 
 
 def _color(pattern: str, table: _Table, index: NDArray[np.integer], texture: Array, footprint: Array) -> Array:
-    scale, chance = table.scale[index], table.chance[index]
-    across, up = texture[:, 0] + _SKEW * texture[:, 2], texture[:, 1]
-    cosine, sine = table.turn[index].T
+    scale, chance = table.scale[index], table.chance[:, index]
+    across, up = texture[0] + _SKEW * texture[2], texture[1]
+    cosine, sine = table.turn[:, index]
     u, v = (cosine * across + sine * up) / scale, (cosine * up - sine * across) / scale
-    depth = _NOISE_SKEW * texture[:, 2] / scale
+    depth = _NOISE_SKEW * texture[2] / scale
 
     def noise(frequency: float, salt: int) -> Array:
-        return _noise(u * frequency, (v + depth) * frequency, chance[:, salt % 4], chance[:, (salt + 1) % 4])
+        return _noise(u * frequency, (v + depth) * frequency, chance[salt % 4], chance[(salt + 1) % 4])
 
     points = _Points(u, v, noise, chance, footprint / scale)
     share = PATTERN_FUNCTIONS[pattern](points) if pattern in PATTERN_FUNCTIONS else None
-    color = table.color[index]
+    color = table.color[:, index]
     if share is not None:
-        color += share[:, None] * (table.second[index] - color)
-    fine = _noise(across * 9.0, (up + _NOISE_SKEW * texture[:, 2]) * 9.0, chance[:, 2], chance[:, 3])
-    color *= (1.0 + table.grain[index] * (4.0 * fine - 2.0))[:, None]
+        color += share * (table.second[:, index] - color)
+    fine = _noise(across * 9.0, (up + _NOISE_SKEW * texture[2]) * 9.0, chance[2], chance[3])
+    color *= 1.0 + table.grain[index] * (4.0 * fine - 2.0)
     return np.clip(color, 0.0, 1.0, out=color)
 
 
@@ -251,7 +251,7 @@ def _faded(share: Array, mean: Array | float, soft: Array) -> Array:
 
 
 def _stripes(p: _Points) -> Array:
-    width = 0.25 + 0.5 * p.chance[:, 0]
+    width = 0.25 + 0.5 * p.chance[0]
     place = p.u - np.floor(p.u)
     return _faded(_edge(np.minimum(place, width - place), p.soft), width, p.soft)
 
@@ -260,11 +260,11 @@ def _checks(p: _Points) -> Array:
     fu, fv = (np.abs(w - np.floor(w) - 0.5) - 0.25 for w in (p.u, p.v))
     one, two = _edge(fu, p.soft), _edge(fv, p.soft)
     board, gingham = one + two - 2.0 * one * two, 0.5 * (one + two)
-    return _faded(np.where(p.chance[:, 0] < 0.5, board, gingham), 0.5, p.soft)
+    return _faded(np.where(p.chance[0] < 0.5, board, gingham), 0.5, p.soft)
 
 
 def _dots(p: _Points) -> Array:
-    radius = 0.15 + 0.25 * p.chance[:, 0]
+    radius = 0.15 + 0.25 * p.chance[0]
     row = np.floor(p.v)
     u = p.u + 0.5 * (row % 2.0)
     distance = np.hypot(u - np.floor(u) - 0.5, p.v - row - 0.5)
@@ -281,19 +281,19 @@ def _blotches(p: _Points) -> Array:
 
 def _planks(p: _Points) -> Array:
     row = np.floor(p.v)
-    board = row * 0.618 + np.floor(p.u / 6.0 + row * 0.37) * 0.414 + p.chance[:, 0]
+    board = row * 0.618 + np.floor(p.u / 6.0 + row * 0.37) * 0.414 + p.chance[0]
     tone = board * 7.31 - np.floor(board * 7.31)
     seam = _edge(0.035 - np.minimum(p.v - row, row + 1.0 - p.v), p.soft)
-    grain = _noise(p.u * 0.35, p.v * 5.0 + tone * 9.0, p.chance[:, 1], p.chance[:, 2])
+    grain = _noise(p.u * 0.35, p.v * 5.0 + tone * 9.0, p.chance[1], p.chance[2])
     return np.clip(0.55 * tone + 0.45 * grain + _faded(seam, 0.07, p.soft), 0.0, 1.0)
 
 
 def _tiles(p: _Points) -> Array:
     fu, fv = (np.minimum(w - np.floor(w), np.ceil(w) - w) for w in (p.u, p.v))
-    joint = 0.015 + 0.05 * p.chance[:, 0]
+    joint = 0.015 + 0.05 * p.chance[0]
     seam = _edge(joint - np.minimum(fu, fv), p.soft)
-    tile = np.floor(p.u) * 0.618 + np.floor(p.v) * 0.414 + p.chance[:, 1]
-    tone = (tile * 5.77 - np.floor(tile * 5.77)) * 0.3 * p.chance[:, 2]
+    tile = np.floor(p.u) * 0.618 + np.floor(p.v) * 0.414 + p.chance[1]
+    tone = (tile * 5.77 - np.floor(tile * 5.77)) * 0.3 * p.chance[2]
     return np.clip(_faded(seam, 4.0 * joint, p.soft) + tone, 0.0, 1.0)
 
 
@@ -305,7 +305,7 @@ def _bricks(p: _Points) -> Array:
         _edge(0.04 - np.minimum(u - np.floor(u), np.ceil(u) - u), p.soft),
         _edge(0.1 - np.minimum(fv, 1.0 - fv), 3.0 * p.soft),
     )
-    brick = np.floor(u) * 0.618 + row * 0.414 + p.chance[:, 1]
+    brick = np.floor(u) * 0.618 + row * 0.414 + p.chance[1]
     tone = (brick * 5.77 - np.floor(brick * 5.77)) * 0.35
     return np.clip(_faded(seam, 0.25, 3.0 * p.soft) + tone, 0.0, 1.0)
 
@@ -317,7 +317,7 @@ def _gradient(p: _Points) -> Array:
 def _print(p: _Points) -> Array:
     """Discs and bars that each seed puts elsewhere, in cells of one repeat."""
     u, v = p.u - np.floor(p.u) - 0.5, p.v - np.floor(p.v) - 0.5
-    a, b, c, d = p.chance.T
+    a, b, c, d = p.chance
     ring = np.abs(np.hypot(u - 0.4 * (a - 0.5), v - 0.4 * (b - 0.5)) - 0.12 - 0.12 * c) - 0.02 - 0.08 * d
     bar = np.maximum(np.abs(u - 0.6 * (b - 0.5)) - 0.05 - 0.25 * c, np.abs(v - 0.6 * (d - 0.5)) - 0.02 - 0.12 * a)
     turned = (u * (c - 0.5) + v * (a - 0.5)) / np.maximum(np.hypot(c - 0.5, a - 0.5), 0.05)

@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 
 NEAR_M = 0.05
 SAMPLES = 2  # along each side of a pixel
+_OFFSETS = (np.arange(SAMPLES) - (SAMPLES - 1) / 2.0) / SAMPLES  # of the parts' middles from the pixel's [px]
 
 
 class Triangles(NamedTuple):
@@ -44,11 +45,15 @@ class Triangles(NamedTuple):
 
     def take(self, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Triangles:
         """Returns those triangles."""
-        return Triangles(*(column[keep] for column in self))
+        return Triangles(
+            *(self.points[keep], self.values[keep], self.material[keep]),
+            *(self.surface[keep], self.person[keep], self.part[keep]),
+        )
 
     def moved(self, transform: Floats) -> Triangles:
         """Returns the triangles seen from another frame, T_there_here (4, 4)."""
-        return self._replace(points=self.points @ transform[:3, :3].T + transform[:3, 3])
+        points = self.points.reshape(-1, 3) @ transform[:3, :3].T + transform[:3, 3]
+        return self._replace(points=points.reshape(-1, 3, 3))
 
 
 class Points(NamedTuple):
@@ -57,11 +62,11 @@ class Points(NamedTuple):
     Attributes:
         pixel: (N,) index of the pixel, row by row.
         weight: (N,) share of the pixel, 0 to 1.
-        rays: (N, 3) directions in the world frame, as long as z = 1 in the optical frame makes them.
+        rays: (3, N) directions in the world frame, as long as z = 1 in the optical frame makes them.
         hit: (N,) True where there is a surface; the arrays below have one row per hit.
         depth: (M,) distance along the optical axis [m].
-        normal: (M, 3) unit normals in the world frame, towards the camera.
-        texture: (M, 3) where in the material's pattern [m].
+        normal: (3, M) unit normals in the world frame.
+        texture: (3, M) where in the material's pattern [m].
         material: (M,) index into all the surfaces' materials.
         person: (M,) index of the person, -1 for things.
     """
@@ -133,8 +138,10 @@ def view_of(triangles: Triangles, camera: Camera, T_camera_world: Floats, people
     """
     front = cut_near(triangles.moved(T_camera_world))
     corners, nearness = _project(front.points, camera)
+    facing = faces_viewer(corners)
+    front, corners, nearness = front.take(facing), corners[facing], nearness[facing]
     whole = _silhouettes(corners, nearness, front.person, people, camera)
-    visible = _faces_camera(corners, front.person) & _touches(corners, camera)
+    visible = touches(corners, camera.width, camera.height)
     front, corners, nearness = front.take(visible), corners[visible], nearness[visible]
     fine = SAMPLES * corners + (SAMPLES - 1) / 2.0
     found = rasterize(fine, nearness, SAMPLES * camera.width, SAMPLES * camera.height).triangle
@@ -148,8 +155,8 @@ def view_of(triangles: Triangles, camera: Camera, T_camera_world: Floats, people
 
 def cut_near(triangles: Triangles, near: float = NEAR_M) -> Triangles:
     """Cuts triangles at the plane z = near: what stays has z >= near [m]."""
-    inside = triangles.points[..., 2] >= near
-    count = inside.sum(axis=1)
+    first, second, third = (triangles.points[..., 2] >= near).T.astype(np.int8)
+    count = first + second + third
     if (count == 3).all():
         return triangles
     one, two = (_turned(triangles.take(count == number), odd) for number, odd in ((1, True), (2, False)))
@@ -200,6 +207,12 @@ class _Planes(NamedTuple):
         middle = shares[:, 0] + per_x * step[:, :1] + per_y * step[:, 1:]
         return _Planes(middle.astype(np.float32), per_x.astype(np.float32), per_y.astype(np.float32))
 
+    def depth_at(self, triangle: NDArray[np.integer], x: Array, y: Array, camera: Camera) -> Array:
+        """Depth (N,) at pixels of triangles."""
+        middle, per_x, per_y = (np.einsum("fc->f", plane)[triangle] for plane in self)
+        x, y = x - np.float32(camera.width / 2.0), y - np.float32(camera.height / 2.0)
+        return np.asarray(1.0 / np.maximum(middle + per_x * x + per_y * y, np.float32(1e-6)))
+
     def at(self, triangle: NDArray[np.integer], x: Array, y: Array, camera: Camera) -> tuple[Array, Array]:
         """Depth (N,) and the corners' shares (N, 3) at pixels of triangles."""
         x, y = x - np.float32(camera.width / 2.0), y - np.float32(camera.height / 2.0)
@@ -218,16 +231,20 @@ def _project(points: Floats, camera: Camera) -> tuple[Floats, Floats]:
     return points[..., :2] * nearness[..., None] * (camera.fx, camera.fy) + (camera.cx, camera.cy), nearness
 
 
-def _faces_camera(corners: Floats, person: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Things are closed or one-sided: their back faces are not drawn. Clothes may show their inside."""
+def faces_viewer(corners: Floats) -> NDArray[np.bool_]:
+    """True for triangles (F, 3, 2) [px] seen from outside: surfaces are closed or one-sided, others are not drawn."""
     (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
-    return (ax * by - ay * bx < 0.0) | (person >= 0)
+    return np.asarray(ax * by < ay * bx)
 
 
-def _touches(corners: Floats, camera: Camera) -> NDArray[np.bool_]:
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    touches: NDArray[np.bool_] = (high >= -0.5).all(axis=1) & (low <= (camera.width, camera.height)).all(axis=1)
-    return touches
+def touches(corners: Floats, width: int, height: int) -> NDArray[np.bool_]:
+    """True for triangles (F, 3, 2) [px] whose box meets the image."""
+    result = np.ones(len(corners), np.bool_)
+    for axis, size in enumerate((width, height)):
+        first, second, third = corners[..., axis].T
+        result &= np.maximum(np.maximum(first, second), third) >= -0.5
+        result &= np.minimum(np.minimum(first, second), third) <= size
+    return result
 
 
 def _by_pixel(found: NDArray[np.int32], camera: Camera) -> NDArray[np.int32]:
@@ -240,19 +257,33 @@ def _dense(
     samples: NDArray[np.int32], front: Triangles, flat: _Planes, camera: Camera
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Array]:
     """Instance, part and depth of each pixel: of the surface that most of its parts see."""
-    surface = np.append(front.surface, -1)[samples]
-    votes = np.stack([(surface == one).sum(axis=0) for one in surface])
-    triangle = np.take_along_axis(samples, votes.argmax(axis=0)[None], axis=0)[0]
+    triangle = _most_seen(samples, np.append(front.surface, -1))
     pixels = np.flatnonzero(triangle >= 0)
     seen = triangle[pixels]
     y, x = np.divmod(pixels, camera.width)
     depth = np.zeros(len(triangle), np.float32)
-    depth[pixels] = flat.at(seen, x.astype(np.float32), y.astype(np.float32), camera)[0]
+    depth[pixels] = flat.depth_at(seen, x.astype(np.float32), y.astype(np.float32), camera)
     instance, part = np.zeros(len(triangle), np.uint8), np.zeros(len(triangle), np.uint8)
     instance[pixels] = (front.person[seen] + 1).astype(np.uint8)
     part[pixels] = front.part[seen]
     shape = camera.height, camera.width
     return instance.reshape(shape), part.reshape(shape), depth.reshape(shape)
+
+
+def _most_seen(samples: NDArray[np.int32], surface: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(H W,) triangle that stands for each pixel: of the surface that most of its parts see, the first of these."""
+    result = samples[0].copy()
+    mixed = _mixed(samples)
+    parts = samples[:, mixed]
+    owner = surface[parts]
+    votes = (owner[:, None] == owner[None]).sum(axis=0, dtype=np.int8)
+    result[mixed] = parts[votes.argmax(axis=0), np.arange(len(mixed))]
+    return result
+
+
+def _mixed(key: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Pixels whose four parts (4, H W) differ."""
+    return np.flatnonzero((key[0] != key[1]) | (key[0] != key[2]) | (key[0] != key[3]))
 
 
 def _points(
@@ -261,24 +292,39 @@ def _points(
     sample, pixel, weight = _groups(samples, np.append(front.material + 1, 0)[samples])
     triangle = samples[sample, pixel]
     row, column = np.divmod(pixel, camera.width)
-    x = (column + ((sample % SAMPLES) - (SAMPLES - 1) / 2.0) / SAMPLES).astype(np.float32)
-    y = (row + ((sample // SAMPLES) - (SAMPLES - 1) / 2.0) / SAMPLES).astype(np.float32)
+    x = (column + _OFFSETS[sample % SAMPLES]).astype(np.float32)
+    y = (row + _OFFSETS[sample // SAMPLES]).astype(np.float32)
     hit = triangle >= 0
-    seen = triangle[hit]
-    depth, shares = flat.at(seen, x[hit], y[hit], camera)
-    values = np.einsum("pc,pcv->pv", shares, front.values[seen])
-    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, np.ones_like(x)], 1)
-    rays = rays.astype(np.float32) @ T_camera_world[:3, :3].astype(np.float32)
-    normal = _unit(values[:, :3])
-    normal *= np.where(np.einsum("pc,pc->p", normal, rays[hit]) > 0.0, np.float32(-1.0), np.float32(1.0))[:, None]
+    if hit.all():
+        hit, seen, here = np.ones(len(triangle), np.bool_), triangle, (x, y)
+    else:
+        seen, here = triangle[hit], (x[hit], y[hit])
+    depth, values = _interpolated(front, flat, seen, *here, camera)
+    rotation = T_camera_world[:3, :3].astype(np.float32)
+    x, y = (x - np.float32(camera.cx)) / np.float32(camera.fx), (y - np.float32(camera.cy)) / np.float32(camera.fy)
+    rays = np.stack([across * x + down * y + forward for across, down, forward in rotation.T])
+    values[:3] /= np.maximum(np.sqrt(np.einsum("cp,cp->p", values[:3], values[:3])), np.float32(1e-6))
     return Points(
-        pixel, weight, rays, hit, depth, normal, values[:, 3:], front.material[seen], front.person[seen]
+        pixel, weight, rays, hit, depth, values[:3], values[3:], front.material[seen], front.person[seen]
     )  # fmt: skip
+
+
+def _interpolated(
+    front: Triangles, flat: _Planes, seen: NDArray[np.int32], x: Array, y: Array, camera: Camera
+) -> tuple[Array, Array]:
+    """Depth (M,) and values (6, M) of triangles at pixels."""
+    depth, shares = flat.at(seen, x, y, camera)
+    first, second, third = shares.T
+    rows = front.values.reshape(-1, 18)[seen]
+    values = rows[:, :6] * first[:, None]
+    values += rows[:, 6:12] * second[:, None]
+    values += rows[:, 12:] * third[:, None]
+    return depth, np.ascontiguousarray(values.T)
 
 
 def _groups(samples: NDArray[np.int32], key: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
     """Joins a pixel's parts that have one key: sample and pixel of each group, and its share of the pixel."""
-    mixed = np.flatnonzero((key != key[0]).any(axis=0))
+    mixed = _mixed(key)
     alone = np.ones(key.shape[1], np.bool_)
     alone[mixed] = False
     pure = np.flatnonzero(alone)
@@ -286,7 +332,7 @@ def _groups(samples: NDArray[np.int32], key: NDArray[np.int32]) -> tuple[NDArray
     same = keys[:, None] == keys[None]  # (4, 4, mixed)
     leads = np.argmax(same, axis=0) == np.arange(len(key))[:, None]  # the first with this key
     sample, at = np.nonzero(leads)
-    share = same.sum(axis=0)[sample, at] / np.float32(len(key))
+    share = same.sum(axis=0, dtype=np.int8)[sample, at] / np.float32(len(key))
     return (
         np.concatenate([np.zeros(len(pure), np.intp), sample]),
         np.concatenate([pure, mixed[at]]),

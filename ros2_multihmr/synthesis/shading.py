@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.synthesis.lights import Light, Lighting, ShadowMap, lit
+from ros2_multihmr.synthesis.lights import RGB, Light, Lighting, ShadowMap, lit
 from ros2_multihmr.synthesis.materials import evaluate
 from ros2_multihmr.synthesis.renderer import Points, View
 from ros2_multihmr.synthesis.surface import Material
@@ -17,7 +17,9 @@ from ros2_multihmr.synthesis.surface import Material
 Array = NDArray[np.float32]
 
 _AROUND = np.float32(0.12)  # of a lamp's light goes to all sides
-_SHARPNESS = 24.0  # of highlights
+_SHARPNESS = np.float32(24.0)  # of highlights
+_DULL = 0.02  # a gloss that nobody sees
+_LIFT_M = np.float32(0.02)  # off the surface, so that it throws no shadow on itself
 
 
 def shade(
@@ -39,60 +41,70 @@ def shade(
         shadows: One per light of `lighting`, None for a light without shadows.
     """
     points = view.points
-    rays = points.rays[points.hit]
-    places = rays * points.depth[:, None] + position.astype(np.float32)
-    slant = np.maximum(-np.einsum("pc,pc->p", rays, points.normal) / np.linalg.norm(rays, axis=1), np.float32(0.15))
+    rays = points.rays if points.hit.all() else points.rays[:, points.hit]
+    places = rays * points.depth + position.astype(np.float32)[:, None]
+    rays = rays / np.sqrt(_dot(rays, rays))
+    slant = np.maximum(-_dot(rays, points.normal), np.float32(0.15))
     footprint = points.depth / np.float32(camera.fx) / np.sqrt(slant)
     albedo, gloss = evaluate(materials, points.material, points.texture, footprint)
-    ambient = _ambient(points.normal, lighting)
-    ambient *= _crevices(view, camera)[points.pixel[points.hit]][:, None]
-    color, shine = ambient, np.zeros_like(ambient)
-    shiny = np.flatnonzero(gloss > 0.02)
+    color = _ambient(points.normal[2], _crevices(view, camera)[points.pixel[points.hit]], lighting)
+    shiny = np.flatnonzero(gloss > _DULL)
+    shine = np.zeros((3, len(shiny)), np.float32)
     for light, shadow in zip(lighting.lights, shadows, strict=True):
         to_light, strength = _arriving(light, places)
-        strength *= np.maximum(np.einsum("pc,pc->p", to_light, points.normal), 0.0)
+        strength *= np.maximum(_dot(to_light, points.normal), 0.0)
         if shadow is not None:
             _darken(strength, light, shadow, places, points.normal)
-        color += strength[:, None] * np.array(light.color, np.float32)
-        shine[shiny] += _highlight(rays[shiny], to_light[shiny], points.normal[shiny], strength[shiny], light)
+        glint = _glint(rays[:, shiny], to_light[:, shiny], points.normal[:, shiny], strength[shiny])
+        for channel, brightness in enumerate(light.color):
+            color[channel] += np.float32(brightness) * strength
+            shine[channel] += np.float32(brightness) * glint
     color *= albedo
-    color[shiny] += gloss[shiny, None] * shine[shiny]
+    color[:, shiny] += gloss[shiny] * shine
     return _resolve(points, color, lighting, camera)
+
+
+def _dot(first: Array, second: Array) -> Array:
+    return np.asarray(np.einsum("cp,cp->p", first, second), np.float32)
 
 
 def _darken(strength: Array, light: Light, shadow: ShadowMap, places: Array, normal: Array) -> None:
     """Takes away what does not reach the points; only those that the light would reach are looked up."""
     rows = np.flatnonzero(strength > 0.0)
-    strength[rows] *= lit(light, shadow, places[rows] + np.float32(0.02) * normal[rows])
+    strength[rows] *= lit(light, shadow, places[:, rows] + _LIFT_M * normal[:, rows])
 
 
-def _ambient(normal: Array, lighting: Lighting) -> Array:
-    up = (0.5 + 0.5 * normal[:, 2:]).astype(np.float32)
-    ground = np.array(lighting.ground, np.float32)
-    return np.asarray(ground + up * (np.array(lighting.sky, np.float32) - ground), np.float32)
+def _ambient(up: Array, left: Array, lighting: Lighting) -> Array:
+    """(3, M) light from all around on points whose normals have a part `up`, of which a part is left."""
+    share = 0.5 + 0.5 * up
+    return np.stack([left * (low + share * (high - low)) for low, high in _channels(lighting.ground, lighting.sky)])
+
+
+def _channels(low: RGB, high: RGB) -> list[tuple[np.float32, np.float32]]:
+    return [(np.float32(a), np.float32(b)) for a, b in zip(low, high)]
 
 
 def _arriving(light: Light, places: Array) -> tuple[Array, Array]:
-    """Unit vectors to a light (N, 3) and its strength (N,)."""
+    """Unit vectors to a light (3, M) and its strength (M,)."""
+    direction = np.array(light.direction, np.float32)[:, None]
     if light.kind == "sun":
-        towards = -np.array(light.direction, np.float32)
-        return np.broadcast_to(towards, places.shape), np.ones(len(places), np.float32)
-    away = np.array(light.position, np.float32) - places
-    squared = np.einsum("pc,pc->p", away, away) + np.float32(0.05)
-    to_light = away / np.sqrt(squared)[:, None]
-    ahead = np.maximum(-(to_light @ np.array(light.direction, np.float32)), 0.0)
-    return to_light, (_AROUND + (1.0 - _AROUND) * ahead) / squared
+        return np.broadcast_to(-direction, places.shape), np.ones(places.shape[1], np.float32)
+    to_light = np.array(light.position, np.float32)[:, None] - places
+    squared = _dot(to_light, to_light) + np.float32(0.05)
+    to_light /= np.sqrt(squared)
+    ahead = np.maximum(-(direction[:, 0] @ to_light), 0.0)
+    return to_light, (_AROUND + (np.float32(1.0) - _AROUND) * ahead) / squared
 
 
-def _highlight(rays: Array, to_light: Array, normal: Array, strength: Array, light: Light) -> Array:
-    half = to_light - rays / np.linalg.norm(rays, axis=1, keepdims=True)
-    along = np.einsum("pc,pc->p", half, normal) / np.maximum(np.linalg.norm(half, axis=1), np.float32(1e-6))
-    glint = strength * np.maximum(along, 0.0) ** np.float32(_SHARPNESS)
-    return glint[:, None] * np.array(light.color, np.float32)
+def _glint(rays: Array, to_light: Array, normal: Array, strength: Array) -> Array:
+    """(M,) mirrored light (Blinn's half vector); unit vectors (3, M)."""
+    half = to_light - rays
+    along = _dot(half, normal) / np.maximum(np.sqrt(_dot(half, half)), np.float32(1e-6))
+    return np.asarray(strength * np.maximum(along, 0.0) ** _SHARPNESS, np.float32)
 
 
 def _crevices(view: View, camera: Camera) -> Array:
-    """(H W,) ambient light that is left where what is around comes nearer to the camera: corners, under tables, feet."""
+    """(H W,) part of the ambient light that is left where what is around is nearer: corners, under tables, feet."""
     nearness = np.divide(1.0, view.depth, out=np.zeros_like(view.depth), where=view.depth > 0.0)
     darkness = np.zeros_like(nearness)
     for part in (0.02, 0.08):
@@ -105,17 +117,17 @@ def _crevices(view: View, camera: Camera) -> Array:
 
 def _resolve(points: Points, color: Array, lighting: Lighting, camera: Camera) -> Array:
     """Mixes each pixel from its points."""
-    light = np.empty((len(points.pixel), 3), np.float32)
-    light[points.hit] = color
-    if len(color) < len(light):
-        light[~points.hit] = _sky(points.rays[~points.hit], lighting)
-    light *= points.weight[:, None]
+    light = color
+    if color.shape[1] < len(points.pixel):
+        light = np.empty((3, len(points.pixel)), np.float32)
+        light[:, points.hit] = color
+        light[:, ~points.hit] = _sky(points.rays[:, ~points.hit], lighting)
+    light *= points.weight
     count = camera.width * camera.height
-    picture = np.stack([np.bincount(points.pixel, channel, count) for channel in light.T], axis=1)
-    return picture.astype(np.float32).reshape(camera.height, camera.width, 3)
+    picture = [np.bincount(points.pixel, channel, count).astype(np.float32) for channel in light]
+    return np.stack(picture, axis=1).reshape(camera.height, camera.width, 3)
 
 
 def _sky(rays: Array, lighting: Lighting) -> Array:
-    up = np.clip(rays[:, 2:] / np.linalg.norm(rays, axis=1, keepdims=True), 0.0, 1.0)
-    horizon = np.array(lighting.horizon, np.float32)
-    return np.asarray(horizon + np.sqrt(up) * (np.array(lighting.zenith, np.float32) - horizon), np.float32)
+    up = np.sqrt(np.clip(rays[2] / np.sqrt(_dot(rays, rays)), 0.0, 1.0))
+    return np.stack([low + up * (high - low) for low, high in _channels(lighting.horizon, lighting.zenith)])

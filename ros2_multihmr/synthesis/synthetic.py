@@ -89,16 +89,16 @@ def labels_of(people: list[PlacedActor], view: View, scene: Scene, body: BodyMod
     rotmats[:, 0] = rotation @ rotmats[:, 0]
     center = np.stack([person.center for person in people]) @ rotation.T + shift
     shape, expression = ([getattr(person.actor, name) for person in people] for name in ("shape", "expression"))
-    tensors = [torch.from_numpy(np.asarray(values, np.float32)) for values in (rotmats, shape, expression, center)]
+    parameters = [np.asarray(values, np.float32) for values in (rotmats, shape, expression, center)]
     with torch.inference_mode():
-        keypoints = body(*tensors).keypoints.numpy()
+        keypoints = body(*(torch.from_numpy(values) for values in parameters)).keypoints.numpy()
     return Labels(
         _BODY_NAME,
-        *(tensor.numpy() for tensor in tensors),
-        keypoints,
-        keypoints_visible(keypoints, view, scene.camera),
-        (view.seen / np.maximum(view.whole, 1)).clip(0.0, 1.0).astype(np.float32),
-        np.arange(len(people), dtype=np.int32),
+        **dict(zip(("rotmats", "shape", "expression", "center"), parameters)),
+        keypoints=keypoints,
+        keypoint_visible=keypoints_visible(keypoints, view, scene.camera),
+        visibility=(view.seen / np.maximum(view.whole, 1)).clip(0.0, 1.0).astype(np.float32),
+        identity=np.arange(len(people), dtype=np.int32),
     )
 
 
