@@ -10,10 +10,11 @@ from small_network import small_network
 from small_truth import SIZE, chosen, doubled, moved, small_batch, small_body
 from torch import Tensor
 
+from ros2_multihmr.body import create_body
 from ros2_multihmr.model.detection import fill_slots
 from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.losses import RELEASED, LossWeights
-from ros2_multihmr.training.objective import AUXILIARY, TERMS, Losses, Objective
+from ros2_multihmr.training.objective import AUXILIARY, TERMS, Losses, Objective, body_layout
 
 EVERYTHING = LossWeights(full_vertices=1.0)
 METRICS = {"people", "precision", "recall", "depth_percent", "mpjpe_mm", "root_deg"}
@@ -128,12 +129,36 @@ def test_under_autocast_the_backbone_alone_is_rounded() -> None:
     module, batch = objective(), small_batch()
     exact = module(batch)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = module(batch)
-    assert {term.dtype for term in rounded.terms.values()} == {torch.float32}
-    assert rounded.total.dtype == torch.float32 and rounded.total != exact.total
-    torch.testing.assert_close(rounded.total, exact.total, rtol=0.05, atol=0)
+        rounded, tokens = module(batch), module.model.backbone(batch.pixels).float()
     rounded.total.backward()
     assert all(gradient.isfinite().all() for gradient in gradients(module).values())
+    assert {value.dtype for value in [rounded.total, *rounded.terms.values()]} == {torch.float32}
+    assert rounded.total != exact.total
+    torch.testing.assert_close(rounded.total, exact.total, rtol=0.05, atol=0)
+    module.model.backbone.forward = lambda pixels: tokens
+    torch.testing.assert_close(rounded.total, module(batch).total, rtol=1e-6, atol=0)
+
+
+def test_images_without_dense_truth_do_not_thin_out_the_others() -> None:
+    module, batch = objective(), small_batch(2)
+    batch.dense.valid[1] = False
+    both, first = module(batch), module(chosen(batch, slice(0, 1)))
+    for name in ("person_mask", "person_parts", "person_depth"):
+        torch.testing.assert_close(both.terms[name], first.terms[name])
+
+
+def test_anny_is_laid_out_by_its_names() -> None:
+    info = create_body("anny").info
+    layout = body_layout(info, SIZE)
+    posed = [info.joint_names[joint] for joint in info.posed_joints]
+    groups = {name: posed[first:last] for name, (first, last) in layout.rotations.items()}
+    assert [name for group in groups.values() for name in group] == posed and groups["root"] == ["root"]
+    assert len(groups["hands"]) == 30 and all(name.startswith("finger") for name in groups["hands"])
+    assert groups["face"] == ["jaw", "eye.L", "eye.R"]
+    names = info.keypoint_names
+    pairs = [(names[finger], names[wrist]) for finger, wrist in zip(layout.fingers, layout.wrists)]
+    assert len(pairs) == 40 and ("left_thumb1", "left_wrist") in pairs and ("right_pinky_tip", "right_wrist") in pairs
+    assert all(finger.split("_")[0] == wrist.split("_")[0] for finger, wrist in pairs)
 
 
 def test_helper_heads_are_no_part_of_the_network_and_cost_nothing_when_off() -> None:

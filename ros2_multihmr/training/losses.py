@@ -23,10 +23,7 @@ NEARLY_TURNED = 1 - 1e-6  # sine of half an angle from which on its slope is tha
 
 @dataclass(frozen=True)
 class LossWeights(Settings):
-    """Weights of the loss terms; 0 leaves a term out, and its computation with it.
-
-    The first block is the released training's with its weights; the rest is our own recipe's.
-    """
+    """Weights of the loss terms, first the released training's, then our own; 0 leaves a term and its cost out."""
 
     detection: float = setting(10.0, "Who is where: focal loss or cross entropy", low=0.0)
     offset: float = setting(1.0, "Place of the head against its token, L1 [tokens]", low=0.0)
@@ -207,10 +204,7 @@ def mean_over(values: Tensor, count: Tensor) -> Tensor:
 
 def regression_terms(pairs: Pairs, layout: Layout, weights: LossWeights) -> dict[str, Tensor]:
     """Computes the terms of `LossWeights` about people whose weight is not 0: (N,) each, unweighted."""
-    terms: dict[str, Callable[[], Tensor]] = {
-        **_parameter_terms(pairs, layout, weights),
-        **_point_terms(pairs, layout),
-    }
+    terms = _parameter_terms(pairs, layout, weights) | _point_terms(pairs, layout)
     return {name: term() for name, term in terms.items() if getattr(weights, name) > 0}
 
 
