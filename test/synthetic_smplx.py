@@ -1,6 +1,9 @@
 """A SMPL-X model file without SMPL-X: the real keys and sizes, made-up numbers. A blob stands where the body would."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from synthetic_pickles import pickled
@@ -30,6 +33,14 @@ def write_smplx_pickle(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(pickled(smplx_arrays(components=components, seed=seed), style))
     return path
+
+
+@contextmanager
+def no_reduced_mesh() -> Iterator[None]:
+    """Makes bodies quickly: the reduced mesh, of no interest to most tests, is one triangle while the context lasts."""
+    triangle = np.arange(3), np.array([[0, 1, 2]])
+    with patch("ros2_multihmr.body.smplx.reduce_mesh", lambda *_: triangle):
+        yield
 
 
 def smplx_arrays(*, components: int = 400, seed: int = 0) -> dict[str, np.ndarray]:

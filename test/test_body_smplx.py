@@ -1,50 +1,76 @@
 """SMPL-X: equal to a plain forward and to the `smplx` package; files that are missing or not what they should be."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from synthetic_smplx import smplx_arrays, write_smplx
+from synthetic_smplx import no_reduced_mesh, smplx_arrays, write_smplx, write_smplx_pickle
 
 from ros2_multihmr.body import BodyOutput, create_body
 from ros2_multihmr.body.skinned_body import SkinnedBody
 from ros2_multihmr.body.smplx import JOINT_NAMES
 
-CASES = [("smplx", "neutral", 400, 10), ("smplx_11", "neutral", 400, 11), ("smplx_male", "male", 20, 10)]
+CASES = {  # name: gender, components in the file, how many of the shape and of the expression, how it is written
+    "smplx": ("neutral", 400, 10, 10, "npz"),
+    "smplx_11": ("neutral", 400, 11, 10, "npz"),
+    "smplx_16": ("neutral", 400, 16, 10, "python2"),
+    "smplx_300_expression100": ("neutral", 400, 300, 100, "npz"),
+    "smplx_male": ("male", 20, 10, 10, "npz"),
+    "smplx_male_3": ("male", 20, 3, 10, "python3"),
+    "smplx_female_300": ("female", 400, 300, 10, "npz"),
+}
+Case = tuple[SkinnedBody, Path, dict[str, Any]]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=[case[0] for case in CASES])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[SkinnedBody, Path, int]:
-    name, gender, components, betas = request.param
-    path = write_smplx(tmp_path_factory.mktemp(name), gender, components=components, seed=betas)
-    body = create_body(name, path.parent.parent)
-    assert body.info.gender == gender
-    return body, path, betas
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with no_reduced_mesh():
+        yield
 
 
-def posed_people(body: SkinnedBody, betas: int) -> tuple[dict[str, np.ndarray], BodyOutput]:
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    """A body, an npz file with its numbers (for those who read no pickles), and what its message says of it."""
+    gender, components, betas, expressions, style = CASES[request.param]
+    folder, elsewhere = (tmp_path_factory.mktemp(request.param) for _ in range(2))
+    path = write_smplx(folder if style == "npz" else elsewhere, gender, components=components, seed=betas)
+    if style != "npz":
+        write_smplx_pickle(folder, gender, style=style, components=components, seed=betas)
+    body = create_body(request.param, folder)
+    counts = len(body.info.shape_names), len(body.info.expression_names)
+    assert (body.info.gender, *counts) == (gender, betas, expressions)
+    return body, path, {"num_betas": betas, "num_expression_coeffs": expressions, "gender": gender}
+
+
+def posed_people(body: SkinnedBody) -> tuple[dict[str, np.ndarray], BodyOutput]:
     """Two people: the fields of their messages, and what the body made of them."""
     rng = np.random.default_rng(3)
     rotvecs = rng.normal(0, 0.4, (2, len(body.info.posed_joints), 3))
     matrices = Rotation.from_rotvec(rotvecs.reshape(-1, 3)).as_matrix().reshape(2, -1, 3, 3)
-    fields = {"rotvecs": rotvecs, "betas": rng.normal(0, 1, (2, betas)), "expression": rng.normal(0, 1, (2, 10))}
+    fields = {
+        "rotvecs": rotvecs,
+        "betas": rng.normal(0, 1, (2, len(body.info.shape_names))),
+        "expression": rng.normal(0, 1, (2, len(body.info.expression_names))),
+    }
     center = torch.tensor([[0.5, -0.2, 3.0], [-1.0, 0.3, 6.0]])
     inputs = (torch.tensor(array, dtype=torch.float32) for array in (matrices, fields["betas"], fields["expression"]))
     posed = body(*inputs, center, vertices=True)
     return fields | {"translation": posed.translation.numpy()}, posed
 
 
-def test_equals_a_plain_forward(case: tuple[SkinnedBody, Path, int]) -> None:
-    body, path, betas = case
-    fields, posed = posed_people(body, betas)
+def test_equals_a_plain_forward(case: Case) -> None:
+    body, path, sizes = case
+    fields, posed = posed_people(body)
     with np.load(path, allow_pickle=True) as file:
         arrays = {name: file[name].astype(np.float64) for name in file.files if file[name].dtype != object}
     first = 300 if arrays["shapedirs"].shape[2] >= 400 else 10
     for i in range(2):
         components = np.concatenate([fields["betas"][i], fields["expression"][i]])
-        chosen = np.r_[0:betas, first : first + 10]
+        chosen = np.r_[0 : sizes["num_betas"], first : first + sizes["num_expression_coeffs"]]
         rotvecs = np.zeros((55, 3))
         rotvecs[list(body.info.posed_joints)] = fields["rotvecs"][i]
         vertices, joints = plain_forward(arrays, body.info.parents, rotvecs, components, chosen)
@@ -73,14 +99,13 @@ def plain_forward(arrays, parents, rotvecs, components, chosen):
     return np.einsum("vab,vb->va", blend[:, :3, :3], shaped) + blend[:, :3, 3], posed
 
 
-def test_equals_the_smplx_package_on_the_message(case: tuple[SkinnedBody, Path, int]) -> None:
+def test_equals_the_smplx_package_on_the_message(case: Case) -> None:
     smplx = pytest.importorskip("smplx", reason="the smplx package is an optional extra")
-    body, path, betas = case
-    fields, posed = posed_people(body, betas)
+    body, path, sizes = case
+    fields, posed = posed_people(body)
     info = body.info
-    model = smplx.SMPLX(
-        str(path), use_pca=False, flat_hand_mean=True, num_betas=betas, num_expression_coeffs=10, batch_size=2
-    )
+    model = smplx.SMPLX(str(path), use_pca=False, flat_hand_mean=True, batch_size=2, **sizes)
+    assert f"num_expression_coeffs={sizes['num_expression_coeffs']}" in info.pose_convention
 
     def pose(joints: tuple[int, ...]) -> torch.Tensor:
         rows = [info.posed_joints.index(joint) for joint in joints]
@@ -132,6 +157,8 @@ def spoil(arrays: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
         "components": {"shapedirs": arrays["shapedirs"][..., :10]},
         "tree": {"kintree_table": arrays["kintree_table"][::-1] + 7},
         "faces": {"f": arrays["f"] + 20000},
+        "negative": {"f": arrays["f"].astype(int) - 1},
+        "infinite": {"v_template": np.full_like(arrays["v_template"], np.inf)},
     }[how]
     return {name: changes.get(name, array) for name, array in arrays.items() if changes.get(name, array) is not None}
 
@@ -145,6 +172,8 @@ def spoil(arrays: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
         ("components", "at least 20"),
         ("tree", "kintree_table"),
         ("faces", "indices below 10475"),
+        ("negative", "indices below 10475"),
+        ("infinite", "v_template should hold finite numbers"),
     ],
 )
 def test_malformed_files_are_refused(tmp_path: Path, how: str, says: str) -> None:
@@ -161,10 +190,21 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
         create_body("smplx", tmp_path)
 
 
-def test_more_shape_components_than_the_file_has_are_refused(tmp_path: Path) -> None:
-    write_smplx(tmp_path, components=20)
-    with pytest.raises(ValueError, match="has 10 shape components, 11 were asked for"):
-        create_body("smplx_11", tmp_path)
+@pytest.mark.parametrize(
+    ("components", "name", "says"),
+    [
+        (20, "smplx_11", "has 10 shape components, 11 were asked for"),
+        (20, "smplx_10_expression11", "has 10 expression components, 11 were asked for"),
+        (399, "smplx_11", "has 10 shape components, 11 were asked for"),
+        (400, "smplx_301", "has 300 shape components, 301 were asked for"),
+        (400, "smplx_300_expression101", "has 100 expression components, 101 were asked for"),
+        (400, "smplx_0", "has 300 shape components, 0 were asked for"),
+    ],
+)
+def test_more_components_than_the_file_has_are_refused(tmp_path: Path, components: int, name: str, says: str) -> None:
+    write_smplx(tmp_path, components=components)
+    with pytest.raises(ValueError, match=says):
+        create_body(name, tmp_path)
 
 
 class _Trap:

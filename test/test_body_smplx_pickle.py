@@ -7,7 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,17 @@ import pytest
 import scipy.sparse
 import torch
 from synthetic_pickles import STYLES, chumpy, pickled, python2
-from synthetic_smplx import smplx_arrays, write_smplx, write_smplx_pickle
+from synthetic_smplx import no_reduced_mesh, smplx_arrays, write_smplx, write_smplx_pickle
 
 from ros2_multihmr.body import create_body, smplx_pickle
 from ros2_multihmr.body.smplx_file import read_smplx
 from ros2_multihmr.body.smplx_pickle import PickleRefusedError, read_pickled_arrays
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with no_reduced_mesh():
+        yield
 
 
 @pytest.fixture(scope="module")

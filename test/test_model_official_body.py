@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from official_recipe import golden, official_state
 from parity import intrinsics, places, run
 from scipy.spatial.transform import Rotation
-from synthetic_smplx import PARENTS, smplx_arrays, write_smplx
+from synthetic_smplx import PARENTS, no_reduced_mesh, smplx_arrays, write_smplx
 from torch import Tensor
 
 from ros2_multihmr.backends.export import export_onnx
@@ -34,6 +35,12 @@ LEARNED = {
     "leye_pose": torch.tensor([[0.1, 0.2, 0.0]]),
     "reye_pose": torch.tensor([[-0.1, 0.1, 0.05]]),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with no_reduced_mesh():
+        yield
 
 
 @functools.cache
@@ -151,18 +158,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_smplx(tmp_path_factory.mktemp("bodies"), seed=1).parent.parent
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reduced mesh is of no interest here, and takes long."""
-    triangle = np.arange(3), np.array([[0, 1, 2]])
-    monkeypatch.setattr("ros2_multihmr.body.smplx.reduce_mesh", lambda *_: triangle)
-
-
 WHAT = [None, *STORED]
 
 
 @pytest.mark.parametrize("name", WHAT)
-def test_stored_buffers_take_the_place_of_the_files(folder: Path, quick: None, name: str | None) -> None:
+def test_stored_buffers_take_the_place_of_the_files(folder: Path, name: str | None) -> None:
     """All of them, and each alone: as if the smplx package's module had loaded them."""
     smplx = pytest.importorskip("smplx", reason="the smplx package is an optional extra")
     given = buffers() if name is None else {name: buffers()[name]}
@@ -194,7 +194,7 @@ def test_stored_buffers_take_the_place_of_the_files(folder: Path, quick: None, n
     torch.testing.assert_close(ours.keypoints, theirs.joints, atol=1e-5, rtol=0)
 
 
-def test_stored_buffers_from_the_file_to_the_person(folder: Path, quick: None, tmp_path: Path) -> None:
+def test_stored_buffers_from_the_file_to_the_person(folder: Path, tmp_path: Path) -> None:
     path, converted = tmp_path / "own_body.pt", tmp_path / "own_body.safetensors"
     torch.save({"model_state_dict": {**official(), **named(MODULE, buffers())}}, path)
     convert_weights(path, converted, half=True)
@@ -216,7 +216,7 @@ def test_files_without_buffers_bring_none(tmp_path: Path) -> None:
     assert load_weights(tmp_path / "a.pt").stored_body == {}
 
 
-def test_stored_buffers_that_are_no_body_are_refused(folder: Path, quick: None) -> None:
+def test_stored_buffers_that_are_no_body_are_refused(folder: Path) -> None:
     for name, tensor, says in (
         ("v_template", torch.full((10475, 3), torch.nan), "v_template: expected finite numbers"),
         ("pose_mean", torch.ones(165), "pose_mean: expected zeros"),
