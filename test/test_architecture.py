@@ -51,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
     "codec": {"samples", "camera"},
     "manifest": {"model"},
     "shards": {"samples", "codec", "manifest", "model"},
+    "bulk": {"samples", "shards", "manifest"},
     "contact_sheet": {"samples", "body", "camera", "render", "palette"},
     "synthesis": {"samples", "body", "camera", "rasterizer"} | LEAVES,
     "training": {
@@ -84,7 +85,7 @@ ALLOWED: dict[str, set[str]] = {
     | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
-PROGRAMS = {"predict", "info", "benchmark", "convert", "export", "synthesize", "train", "evaluate", "cli"}
+PROGRAMS = {"predict", "info", "benchmark", "startup", "convert", "export", "synthesize", "train", "evaluate", "cli"}
 
 
 def python_files(folder: Path) -> list[Path]:
