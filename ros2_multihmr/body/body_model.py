@@ -94,6 +94,9 @@ class BodyModel(Protocol):
     def info(self) -> BodyInfo:
         """Names, topology and conventions."""
 
+    def __hash__(self) -> int:
+        """By identity: what is measured once of a body is kept for it."""
+
     @property
     def weights_lod(self) -> NDArray[np.float32]:
         """(L, J) skinning weights of the reduced mesh."""

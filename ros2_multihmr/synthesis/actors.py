@@ -9,16 +9,15 @@ import torch
 from numpy.typing import NDArray
 
 from ros2_multihmr.body.body_model import BodyModel
-from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.synthesis.faces import sample_face
 from ros2_multihmr.synthesis.figure import figure_of
 from ros2_multihmr.synthesis.gait import Gait, walking
-from ros2_multihmr.synthesis.garments import materials_of_faces, normals, thickness
 from ros2_multihmr.synthesis.hands import sample_hands
 from ros2_multihmr.synthesis.poses import sample_pose
 from ros2_multihmr.synthesis.rig import rig_of
 from ros2_multihmr.synthesis.surface import Surface
+from ros2_multihmr.synthesis.tailoring import tailor
 from ros2_multihmr.synthesis.wardrobe import Outfit, Split, sample_outfit
 
 Array = NDArray[np.float32]
@@ -130,11 +129,12 @@ def place(actor: Actor, body: BodyModel, heading_rad: float, ground_xy: NDArray[
     rotmats = actor.rotmats.copy()
     rotmats[0] = rotvec_to_rotmat([0.0, 0.0, heading_rad]) @ actor.rotmats[0]
     with torch.no_grad():
-        batch = (torch.from_numpy(part[None]) for part in (rotmats, actor.shape, actor.expression))
-        posed = body(*batch, torch.zeros(1, 3))
+        turned, shape, expression = (torch.from_numpy(a[None]) for a in (rotmats, actor.shape, actor.expression))
+        posed = body(turned, shape, expression, torch.zeros(1, 3))
     joints, keypoints, vertices = (part[0].numpy() for part in (posed.joints, posed.keypoints, posed.vertices_lod))
     move = np.array([*(ground_xy - joints[0, :2]), actor.outfit.sole_m - vertices[:, 2].min()], np.float32)
-    bottom = vertices[figure_of(body).vertices.part == PARTS.index("hips") + 1, 2].min() + move[2]
+    hips = np.flatnonzero(figure_of(body).vertices.is_part("hips"))
+    bottom = vertices[hips][:, 2].min() + move[2]
     center = joints[body.info.center_joint] + move
     seat_m = float(bottom) if actor.seat else 0.0
     return PlacedActor(actor, rotmats, center, joints + move, keypoints + move, vertices + move, seat_m)
@@ -149,19 +149,17 @@ def dress(placed: PlacedActor, body: BodyModel, person: int) -> tuple[Surface, .
         person: The person's index in the scene.
     """
     figure, outfit = figure_of(body), placed.actor.outfit
-    skin = placed.vertices_lod.astype(np.float64)
-    out = normals(skin, figure.faces) * thickness(outfit, figure)[:, None]
-    worn = skin + out
-    worn[:, 2] = np.maximum(worn[:, 2], 0.0)  # soles are flat
+    cloth = tailor(placed.vertices_lod.astype(np.float64), outfit, figure)
+    cloth.vertices[:, 2] = np.maximum(cloth.vertices[:, 2], 0.0)  # soles are flat
     surface = Surface(
-        vertices=worn.astype(np.float32),
-        faces=figure.faces,
-        texture=figure.texture,
+        vertices=cloth.vertices.astype(np.float32),
+        faces=cloth.faces,
+        texture=cloth.texture.astype(np.float32),
         materials=outfit.materials,
-        material=materials_of_faces(outfit, figure),
+        material=cloth.material,
         smooth=True,
         person=person,
-        part=figure.middles.part,
+        part=figure.part[cloth.origin],
     )
     return (surface,)
 

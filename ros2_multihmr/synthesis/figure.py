@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.body.parts import PARTS, parts_of_faces, parts_of_vertices
@@ -16,6 +18,7 @@ from ros2_multihmr.synthesis.rig import average_shape, resting_joints
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+_EYE_M = 0.025  # an eyeball's vertices lie nearer to its joint
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,6 @@ class Spots:
         leg: (N,) 0 at the hip, 1 at the knee, 2 at the ankle, going on in the foot; -1 off the legs.
         neck_m: (N,) distance from the neck's root.
         mouth_m: (N,) distance from the mouth's middle.
-        brow_m: (N,) distance from the nearer eyebrow.
         eye: (N,) True on the eyeballs.
     """
 
@@ -41,7 +43,6 @@ class Spots:
     leg: Array
     neck_m: Array
     mouth_m: Array
-    brow_m: Array
     eye: Mask
 
     def is_part(self, *names: str) -> Mask:
@@ -57,13 +58,13 @@ class Figure:
 
     Attributes:
         vertices: Where the vertices are.
-        middles: Where the triangles' middles are.
+        part: (F,) uint8 body part + 1 of the triangles.
         texture: (V, 3) float32 the resting vertices themselves [m].
         faces: (F, 3).
     """
 
     vertices: Spots
-    middles: Spots
+    part: NDArray[np.uint8]
     texture: NDArray[np.float32]
     faces: NDArray[np.intp]
 
@@ -73,10 +74,8 @@ def figure_of(body: BodyModel) -> Figure:
     """Measures a body's reduced mesh; the same object again for the same body."""
     points = _resting_vertices(body)
     faces = body.info.faces_lod.astype(np.intp)
-    joints = resting_joints(body)
-    vertices = _spots(points, parts_of_vertices(body), joints)
-    middles = _spots(points[faces].mean(1), parts_of_faces(body), joints)
-    return Figure(vertices, middles, points.astype(np.float32), faces)
+    vertices = _spots(points, parts_of_vertices(body), resting_joints(body), _largest_island(faces, len(points)))
+    return Figure(vertices, parts_of_faces(body), points.astype(np.float32), faces)
 
 
 @torch.no_grad()
@@ -88,12 +87,11 @@ def _resting_vertices(body: BodyModel) -> Array:
     return vertices
 
 
-def _spots(points: Array, part: NDArray[np.uint8], joint: dict[str, Array]) -> Spots:
+def _spots(points: Array, part: NDArray[np.uint8], joint: dict[str, Array], skin: Mask) -> Spots:
     hips = (joint["left_hip"] + joint["right_hip"])[2] / 2
     ears = (joint["left_ear"] + joint["right_ear"]) / 2
     eyes = np.stack([joint["left_eyeball"], joint["right_eyeball"]])
     mouth = joint["nose"] + (0, 0.012, -0.045)
-    brows = eyes + (0, -0.02, 0.028)
     arm, leg = (np.maximum(*(_along(points, part, joint, side, limb) for side in SIDES)) for limb in (_ARM, _LEG))
     return Spots(
         point=points - ears,
@@ -103,8 +101,7 @@ def _spots(points: Array, part: NDArray[np.uint8], joint: dict[str, Array]) -> S
         leg=leg,
         neck_m=np.linalg.norm(points - joint["neck"], axis=1),
         mouth_m=np.linalg.norm((points - mouth) * (0.6, 1, 1.4), axis=1),
-        brow_m=_distance(points, brows, (0.5, 1, 1)),
-        eye=_distance(points, eyes, (1, 1, 1)) < 0.0195,
+        eye=~skin & (np.linalg.norm(points[:, None] - eyes, axis=2).min(1) < _EYE_M),
     )
 
 
@@ -125,6 +122,10 @@ def _along(points: Array, part: NDArray[np.uint8], joint: dict[str, Array], side
     return along
 
 
-def _distance(points: Array, targets: Array, weights: tuple[float, float, float]) -> Array:
-    distance: Array = np.linalg.norm((points[:, None] - targets) * weights, axis=2).min(1)
-    return distance
+def _largest_island(faces: NDArray[np.intp], count: int) -> Mask:
+    """(V,) True for the vertices of the largest connected piece: the skin, without eyeballs and teeth."""
+    ends = np.concatenate([faces[:, :2], faces[:, 1:]]).T
+    links = coo_matrix((np.ones(ends.shape[1]), tuple(ends)), shape=(count, count))
+    island = connected_components(links, directed=False)[1]
+    skin: Mask = island == np.bincount(island).argmax()
+    return skin

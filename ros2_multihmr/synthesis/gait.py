@@ -19,6 +19,7 @@ Array = NDArray[np.float64]
 # Parts of the leg's length (hip to ankle): ankle above the ground, and from the ankle to the heel and the ball.
 _ANKLE, _HEEL, _BALL = 0.09, -0.07, 0.16
 _THIGH, _SHIN = 0.505, 0.495
+_BACK = 0.05  # how far behind the hip the middle of a foot's way is
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Gait:
         arm_swing: Factor, 1 for ordinary.
         bounce: Factor of the pelvis's turns and of the trunk's, 1 for ordinary.
         lift: Factor of how high the swinging foot goes, 1 for ordinary.
-        crouch: How much lower the pelvis is than with straight legs, part of the leg.
+        crouch: How much lower the pelvis is than it could be, part of the leg.
         elbow_rad: Bend of the elbows [rad].
         width_rad: Outward angle of the legs [rad].
     """
@@ -51,7 +52,7 @@ class Gait:
     @property
     def cycles_per_s(self) -> float:
         """How often a second the same foot lands."""
-        return 1.35 + 0.03 * self.speed if self.runs else 0.55 + 0.26 * self.speed
+        return 1.35 + 0.03 * self.speed if self.runs else 0.58 + 0.28 * self.speed
 
     @property
     def carries(self) -> float:
@@ -76,7 +77,7 @@ def walking(phase: Array | float, gait: Gait) -> Array:
 def _foot(phase: Array, gait: Gait) -> tuple[Array, Array, Array]:
     """Ankle ahead of and above the point under the hip, in legs, and the foot's pitch, toes up [rad]."""
     carries = gait.carries
-    half = gait.speed / gait.cycles_per_s * carries / 2  # half of the way of a foot that carries
+    half = _half(gait)
     lands, leaves = (0.12, -0.75) if gait.runs else (0.28 * min(gait.speed / 1.4, 1.2), -0.62 * min(gait.speed, 1.5))
     stance = np.clip(phase / carries, 0, 1)
     pitch = lands * _fade(stance, 0.0, 0.18) + leaves * (1 - _fade(stance, 0.55, 1.0))
@@ -88,12 +89,12 @@ def _foot(phase: Array, gait: Gait) -> tuple[Array, Array, Array]:
     rolled = pivot * (1 - np.cos(pitch)) - _ANKLE * np.sin(pitch)
     height = _ANKLE * np.cos(pitch) - pivot * np.sin(pitch)
     arc = gait.lift * (0.2 if gait.runs else 0.045) * np.sin(np.pi * swing) ** 2
-    return ahead + rolled, height + arc, pitch
+    return ahead + rolled - _BACK, height + arc, pitch
 
 
 def _leg(angles: Array, side: str, phase: Array, gait: Gait) -> None:
     ahead, height, pitch = _foot(phase, gait)
-    up = _hip_height(gait) - height
+    up = _hip_height(phase, gait) - height
     reach = np.minimum(np.hypot(ahead, up), 0.9985)
     knee = np.pi - np.arccos(np.clip((_THIGH**2 + _SHIN**2 - reach**2) / (2 * _THIGH * _SHIN), -1, 1))
     lead = np.arcsin(np.clip(_SHIN * np.sin(knee) / reach, -1, 1))
@@ -110,11 +111,22 @@ def _pitch(gait: Gait) -> float:
     return 0.12 if gait.runs else 0.03
 
 
-def _hip_height(gait: Gait) -> float:
-    """So that the carrying leg reaches the ground at its ends, nearly straight."""
-    half = gait.speed / gait.cycles_per_s * gait.carries / 2
-    landing = _ANKLE + np.sqrt(max(0.995**2 - (half * 0.93) ** 2, 0.64))
-    return float(landing - gait.crouch - (0.05 if gait.runs else 0.0))
+def _hip_height(phase: Array, gait: Gait) -> Array:
+    """Lowest when both feet carry, or in the middle of a running foot's stance; as high as the landing leg allows."""
+    lands = _half(gait) - _BACK - 0.03
+    low = _ANKLE + 0.015 + np.sqrt(0.99 - min(lands, 0.5) ** 2) - gait.crouch
+    if gait.runs:
+        middle = gait.carries / 2
+        height: Array = low - 0.04 - 0.02 * np.cos(4 * np.pi * (phase - middle))
+        return height
+    high = np.minimum(low + 0.045, _ANKLE + 0.99)
+    walks: Array = low + (high - low) * (0.5 - 0.5 * np.cos(4 * np.pi * (phase - 0.05)))
+    return walks
+
+
+def _half(gait: Gait) -> float:
+    """Half of the way that a foot goes back while it carries, in legs."""
+    return gait.speed / gait.cycles_per_s * gait.carries / 2
 
 
 def _trunk_and_arms(angles: Array, turn: Array, gait: Gait) -> None:

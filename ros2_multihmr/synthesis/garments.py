@@ -1,4 +1,4 @@
-"""Where garments lie on the body, and the body pushed outwards under them."""
+"""Where garments lie on the body: fields that are positive on what they cover, and zero along their borders."""
 
 from __future__ import annotations
 
@@ -7,93 +7,99 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.synthesis.figure import Figure, Mask, Spots
-from ros2_multihmr.synthesis.wardrobe import Garment, Outfit
+from ros2_multihmr.synthesis.figure import Spots
+from ros2_multihmr.synthesis.wardrobe import Garment
 
 Array = NDArray[np.float64]
 Ends = tuple[float, ...]
-_HAIR_SLOPE = 0.9  # the hairline falls from the forehead to the neck
+_OFF, _ON = -0.1, 0.1  # of the field where a garment never or always is
 
 
-def _trousers(at: Spots, ends: Ends) -> Mask:
+def covers(garment: Garment, at: Spots) -> Array:
+    """Returns (N,) a field: positive where a garment lies, negative elsewhere, linear across its borders."""
+    return KINDS[garment.kind](at, garment.ends)
+
+
+def _trousers(at: Spots, ends: Ends) -> Array:
     """Ends: the waist's height, the legs' length."""
     waist, length = ends
-    trunk = at.is_part("hips", "torso") & (at.trunk < waist)
-    return trunk | ((at.leg >= 0) & (at.leg < length) & (at.trunk < waist))
+    on = at.is_part("hips", "torso", "thigh", "shin", "foot")
+    return _only(on, np.minimum(waist - at.trunk, length - at.leg))
 
 
-def _shirt(at: Spots, ends: Ends) -> Mask:
+def _shirt(at: Spots, ends: Ends) -> Array:
     """Ends: the hem's height, the sleeves' length, the neckline's distance from the neck's root [m]."""
     hem, sleeve, neckline = ends[:3]
-    trunk = at.is_part("hips", "torso", "thigh") & (at.trunk > hem)
-    sleeves = (at.arm >= 0) & (at.arm < sleeve)
-    return (trunk | sleeves | (at.is_part("head") & (at.trunk < 0.99))) & (at.neck_m > neckline)
+    field = np.where(at.arm >= 0, sleeve - at.arm, at.trunk - hem)
+    field = np.where(at.is_part("head"), 0.99 - at.trunk, field)
+    return np.minimum(field, 4 * (at.neck_m - neckline))
 
 
-def _jacket(at: Spots, ends: Ends) -> Mask:
+def _jacket(at: Spots, ends: Ends) -> Array:
     """Ends: as a shirt's, then half of the opening's width [m]."""
-    open_m = ends[3]
-    front = (np.abs(at.point[:, 0]) < open_m) & (at.point[:, 1] < 0.02)
-    return _shirt(at, ends) & ~front
+    beside = np.maximum(np.abs(at.point[:, 0]) - ends[3], at.point[:, 1] - 0.02)
+    return np.minimum(_shirt(at, ends), 4 * beside) if ends[3] > 0 else _shirt(at, ends)
 
 
-def _shoes(at: Spots, ends: Ends) -> Mask:
+def _shoes(at: Spots, ends: Ends) -> Array:
     """Ends: where the shaft begins."""
-    return (at.leg > ends[0]) | at.is_part("foot")
+    return np.where(at.is_part("foot"), np.maximum(at.leg - ends[0], _ON), at.leg - ends[0])
 
 
-def _socks(at: Spots, ends: Ends) -> Mask:
+def _socks(at: Spots, ends: Ends) -> Array:
     """Ends: where they begin."""
-    return at.leg > ends[0]
+    return at.leg - ends[0]
 
 
-def _gloves(at: Spots, ends: Ends) -> Mask:
-    return at.is_part("hand")
+def _gloves(at: Spots, ends: Ends) -> Array:
+    """Ends: where they begin."""
+    return np.where(at.is_part("hand"), np.maximum(at.arm - ends[0], _ON), at.arm - ends[0])
 
 
-def _scalp(at: Spots, line_m: float) -> Mask:
+def _hair(at: Spots, ends: Ends) -> Array:
+    """Ends: the hairline's height above the forehead's middle [m]."""
     x, y, z = at.point.T
-    return at.is_part("head") & (z > line_m - _HAIR_SLOPE * y - 0.25 * (y < 0.0) * np.abs(x)) & (z > -0.1) & ~at.eye
+    forehead = z - 0.07 - ends[0] + 0.2 * np.abs(x)
+    behind_ears = np.minimum(y + 0.04, z + 0.005 + 1.1 * np.clip(y, 0.0, 0.08))
+    ears = np.where((np.abs(y) < 0.035) & (np.abs(z) < 0.04), 0.079 - np.abs(x), _ON)
+    return _only(at.is_part("head") & ~at.eye, np.minimum(np.maximum(forehead, behind_ears), ears))
 
 
-def _hair(at: Spots, ends: Ends) -> Mask:
-    """Ends: the hairline's height above the ears [m]."""
-    return _scalp(at, ends[0])
+def _long_hair(at: Spots, ends: Ends) -> Array:
+    """Ends: how far it goes above the ears [m], usually below zero; behind them."""
+    x, y, z = at.point.T
+    behind = np.minimum(np.minimum(y - 0.015, 0.13 - np.abs(x)), z - ends[0])
+    return _only(at.is_part("head", "torso"), behind)
 
 
-def _long_hair(at: Spots, ends: Ends) -> Mask:
-    """Ends: how far it goes below the ears [m], behind them."""
-    behind = (at.point[:, 1] > 0.015) & (np.abs(at.point[:, 0]) < 0.13)
-    return behind & (at.point[:, 2] > ends[0]) & at.is_part("head", "torso") & (at.arm < 0)
+def _hat(at: Spots, ends: Ends) -> Array:
+    """Ends: the brim's height above the ears [m], how much it falls to the back."""
+    _, y, z = at.point.T
+    return _only(at.is_part("head"), z - ends[0] + ends[1] * y)
 
 
-def _hat(at: Spots, ends: Ends) -> Mask:
-    """Ends: as hair's."""
-    return _scalp(at, ends[0]) & (at.point[:, 2] > 0.03)
-
-
-def _beard(at: Spots, ends: Ends) -> Mask:
+def _beard(at: Spots, ends: Ends) -> Array:
     """Ends: how far above the mouth it goes on the cheeks [m]."""
     _, y, z = at.point.T
-    low = (z < -0.05 + ends[0] - 0.2 * (y + 0.09)) & (z > -0.125) & (y < -0.01) & (at.neck_m > 0.06)
-    return at.is_part("head") & low & (at.mouth_m > 0.016)
+    high = -0.05 + ends[0] - 0.2 * (y + 0.09)
+    low = np.minimum(np.minimum(high - z, z + 0.125), np.minimum(-0.01 - y, at.neck_m - 0.06))
+    return _only(at.is_part("head"), np.minimum(low, at.mouth_m - 0.016))
 
 
-def _lips(at: Spots, ends: Ends) -> Mask:
+def _lips(at: Spots, ends: Ends) -> Array:
     """Ends: how far from the mouth's middle [m]."""
-    return at.is_part("head") & (at.mouth_m < ends[0])
+    return _only(at.is_part("head"), ends[0] - at.mouth_m)
 
 
-def _brows(at: Spots, ends: Ends) -> Mask:
-    """Ends: how far from their middle lines [m]."""
-    return at.is_part("head") & (at.brow_m < ends[0]) & ~at.eye
+def _eyes(at: Spots, ends: Ends) -> Array:
+    return np.where(at.eye, _ON, _OFF)
 
 
-def _eyes(at: Spots, ends: Ends) -> Mask:
-    return at.eye
+def _only(on: NDArray[np.bool_], field: Array) -> Array:
+    return np.where(on, field, np.minimum(field, _OFF))
 
 
-KINDS: dict[str, Callable[[Spots, Ends], Mask]] = {
+KINDS: dict[str, Callable[[Spots, Ends], Array]] = {
     "trousers": _trousers,
     "shirt": _shirt,
     "jacket": _jacket,
@@ -105,39 +111,5 @@ KINDS: dict[str, Callable[[Spots, Ends], Mask]] = {
     "hat": _hat,
     "beard": _beard,
     "lips": _lips,
-    "brows": _brows,
     "eyes": _eyes,
 }
-
-
-def region(garment: Garment, at: Spots) -> Mask:
-    """Returns (N,) True where a garment lies."""
-    return KINDS[garment.kind](at, garment.ends)
-
-
-def materials_of_faces(outfit: Outfit, figure: Figure) -> NDArray[np.intp]:
-    """Returns (F,) index into the outfit's materials."""
-    material = np.zeros(len(figure.faces), np.intp)
-    for garment in outfit.garments:
-        material[region(garment, figure.middles)] = garment.material
-    return material
-
-
-def thickness(outfit: Outfit, figure: Figure) -> Array:
-    """Returns (V,) how far clothes and hair stand off the skin [m]."""
-    thick = np.zeros(len(figure.texture))
-    for garment in outfit.garments:
-        worn = region(garment, figure.vertices)
-        thick[worn] = np.maximum(thick[worn], garment.thickness_m)
-    return thick
-
-
-def normals(vertices: Array, faces: NDArray[np.intp]) -> Array:
-    """Returns (V, 3) unit normals of a mesh: the mean of the faces around, weighted by their area."""
-    a, b, c = vertices[faces.T]
-    across = np.cross(b - a, c - a)
-    target = faces.T.ravel()
-    sums = [np.bincount(target, np.tile(across[:, k], 3), len(vertices)) for k in range(3)]
-    summed = np.stack(sums, 1)
-    unit: Array = summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-12)
-    return unit

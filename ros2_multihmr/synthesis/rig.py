@@ -20,7 +20,7 @@ from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.synthesis.angles import FINGERS, PLACE, SIDES
 
 Array = NDArray[np.float64]
-LEFT, BACK, UP = np.eye(3)
+LEFT, BACK, UP = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _STEPS = 3  # turns that a joint is made of, at most
 _SPINE = (("spine1", 0.3), ("spine2", 0.35), ("spine3", 0.35))
 _NECK = (("neck", 0.45), ("head", 0.55))

@@ -162,8 +162,8 @@ def _face(closet: _Closet, skin: Color) -> None:
     rng = closet.rng
     lips = _color(np.array(skin) * (0.85, 0.5, 0.5) + (0.03, 0.0, 0.0))
     closet.wear("lips", closet.add(Material(lips, lips, gloss=0.2)), 0.0, rng.uniform(0.014, 0.02))
-    white = (0.4, 0.38, 0.36)
-    closet.wear("eyes", closet.add(Material(white, white, gloss=0.5)), 0.0)
+    dark = _varied(closet.rng, (0.09, 0.07, 0.06), 0.4)  # iris, pupil and white, from afar
+    closet.wear("eyes", closet.add(Material(dark, dark, gloss=0.5)), 0.0)
 
 
 def _bottom(closet: _Closet) -> None:
@@ -201,7 +201,7 @@ def _top(closet: _Closet) -> None:
         ends = (rng.uniform(-0.35, 0.1), rng.uniform(1.75, 1.98), rng.uniform(0.06, 0.1), opening)
         closet.wear("jacket", material, rng.uniform(0.014, 0.03), *ends)
     if rng.random() < 0.06:
-        closet.wear("gloves", closet.cloth("leather"), 0.003)
+        closet.wear("gloves", closet.cloth("leather"), 0.003, rng.uniform(1.85, 1.97))
 
 
 def _hair(closet: _Closet, darkness: float, gender: float, age: float) -> None:
@@ -209,7 +209,7 @@ def _hair(closet: _Closet, darkness: float, gender: float, age: float) -> None:
     grey = rng.random() < np.clip((age - 0.75) * 4, 0.02, 0.9)
     colors = _HAIR.split()
     natural = len(colors) - _GREY_HAIR
-    dark = int(rng.beta(1, 1 + 4 * darkness) * natural)  # light hair is rarer with dark skin
+    dark = int(rng.beta(0.8, 1 + 12 * darkness) * natural)  # light hair is rarer with dark skin
     name = colors[natural + rng.integers(_GREY_HAIR)] if grey else colors[dark]
     if rng.random() < 0.03:
         name = str(rng.choice(_DYED.split()))
@@ -217,14 +217,15 @@ def _hair(closet: _Closet, darkness: float, gender: float, age: float) -> None:
     streaks = _varied(rng, color, 0.4)
     seed = int(rng.integers(1 << 20))
     hair = closet.add(Material(color, streaks, "noise", 0.02, grain=0.25, gloss=0.25, seed=seed))
-    closet.wear("brows", hair, 0.001, rng.uniform(0.008, 0.013))
     if gender < 0.45 and rng.random() < 0.35:
-        closet.wear("beard", hair, rng.uniform(0.003, 0.02), rng.uniform(0.0, 0.03))
+        closet.wear("beard", hair, rng.uniform(0.002, 0.012), rng.uniform(-0.005, 0.03))
     bald = gender < 0.45 and rng.random() < 0.06 + 0.3 * (age > 0.85)
-    line = rng.uniform(-0.015, 0.035)
+    line = rng.uniform(-0.015, 0.025)
     if not bald:
         closet.wear("hair", hair, rng.uniform(0.005, 0.035), line)
         if rng.random() < 0.15 + 0.5 * (gender > 0.5):
             closet.wear("long_hair", hair, rng.uniform(0.012, 0.03), rng.uniform(-0.3, -0.1))
     if rng.random() < 0.12:
-        closet.wear("hat", closet.cloth("top"), rng.uniform(0.025, 0.045), line + 0.02)
+        closet.wear(
+            "hat", closet.cloth("top"), rng.uniform(0.025, 0.045), rng.uniform(0.03, 0.06), rng.uniform(0.0, 0.6)
+        )
