@@ -26,24 +26,31 @@ from ros2_multihmr.stopwatch import Stopwatch
 _logger = logging.getLogger("ros2_multihmr")
 
 
-def create_estimator(config: EstimatorConfig) -> Estimator:
+def create_estimator(config: EstimatorConfig, stopwatch: Stopwatch | None = None) -> Estimator:
     """Opens the network and the body whose parameters it estimates.
+
+    Args:
+        config: Settings.
+        stopwatch: Takes the time of the stages weights (from the file to a network on its device) and body.
 
     Raises:
         ValueError: Weights, device or body cannot be used; the text says what to do.
         FileNotFoundError: A file is missing; the text says where to get it and where to put it.
     """
-    backend = open_backend(
-        config.weights,
-        config.device,
-        config.backend,
-        precision=config.precision,
-        threads=config.threads,
-        nms_kernel=config.nms_kernel,
-        max_humans=config.max_humans,
-    )
-    body = create_body(backend.config.body, config.body_models, stored=backend.stored_body)
-    return Estimator(backend, body, config)
+    watch = stopwatch or Stopwatch()
+    with watch.stage("weights"):
+        backend = open_backend(
+            config.weights,
+            config.device,
+            config.backend,
+            precision=config.precision,
+            threads=config.threads,
+            nms_kernel=config.nms_kernel,
+            max_humans=config.max_humans,
+        )
+    with watch.stage("body"):
+        body = create_body(backend.config.body, config.body_models, stored=backend.stored_body)
+        return Estimator(backend, body, config)
 
 
 class Estimator:

@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 
-from ros2_multihmr import cli
+from ros2_multihmr import cli, startup
 from ros2_multihmr.benchmark import stage_times
+from ros2_multihmr.model.checkpoint import save_weights
+from ros2_multihmr.model.embedded import embedded_model
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES, share_file
 from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE
 from ros2_multihmr.ros.transport_benchmark import Options, environments, measure
@@ -31,6 +33,39 @@ def test_estimator_benchmark_writes_json_and_a_table(tmp_path):
     assert result["settings"]["people"] > 0 and result["settings"]["network"]["untrained"]
     page = (tmp_path / "estimator.md").read_text()
     assert "| network |" in page and result["hardware"]["cpu"] in page
+
+
+def test_startup_benchmark_tells_time_and_memory_of_every_stage(tmp_path):
+    weights = tmp_path / "small.safetensors"
+    save_weights(embedded_model(), weights)
+    arguments = ["--weights", str(weights), "--repeats", "1", "--out", str(tmp_path), "--device", "cpu"]
+    assert cli.main(["benchmark", "startup", *arguments]) == 0
+    result = json.loads((tmp_path / "startup.json").read_text())
+    stages = {row["stage"]: row for row in result["stages"]}
+    assert list(stages) == ["libraries", "weights", "body", "first image", "total"]
+    assert all(row["seconds"] > 0 for row in stages.values())
+    assert stages["weights"]["kept_mb"] > 0.8 * weights.stat().st_size / 1e6
+    assert np.isclose(stages["total"]["kept_mb"], sum(stages[name]["kept_mb"] for name in list(stages)[:-1]))
+    page = (tmp_path / "startup.md").read_text()
+    assert "| first image |" in page and f"a file of {weights.stat().st_size / 1e6:.1f} MB" in page
+
+
+def test_startup_benchmark_says_why_it_cannot_measure(capsys, monkeypatch):
+    assert startup._main(["0.0", json.dumps({"weights": "/nowhere.pt"})]) == 1
+    assert "/nowhere.pt: no such weights file" in capsys.readouterr().err
+    monkeypatch.setattr(startup, "_MODULE", "no_such_module")
+    assert cli.main(["benchmark", "startup"]) == 2
+    assert "No module named no_such_module" in capsys.readouterr().err
+
+
+def test_memory_in_passing_is_what_a_stage_does_not_keep():
+    meter, kept = startup.Meter(), []
+    with meter.stage("passing"):
+        np.ones(25_000_000)
+    with meter.stage("keeping"):
+        kept.append(np.ones(25_000_000))
+    assert meter.passing_mb["passing"] > 150 and meter.kept_mb["passing"] < 50
+    assert meter.passing_mb["keeping"] < 50 and meter.kept_mb["keeping"] > 150
 
 
 def test_node_benchmark_measures_every_stage_with_everybody_listening(tmp_path):
