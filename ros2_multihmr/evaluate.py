@@ -31,7 +31,7 @@ from ros2_multihmr.evaluation.benchmark import (
     same_pixels,
 )
 from ros2_multihmr.evaluation.generate import generate
-from ros2_multihmr.evaluation.page import KNOWN, NETWORK, Result, page, to_json
+from ros2_multihmr.evaluation.page import KNOWN, NETWORK, Result, page, to_json, value_text
 from ros2_multihmr.evaluation.pictures import pictures
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
@@ -46,7 +46,9 @@ from ros2_multihmr.stopwatch import Stopwatch
 class Options(EstimatorConfig):
     """Compares the people that a network finds with those who are there."""
 
-    data: str = setting("synthetic-val", "Folder of shards, or synthetic-val: the frozen benchmark")
+    data: str = setting(
+        "synthetic-val", "synthetic-val: the frozen benchmark; or a folder of shards; or a specification of your own"
+    )
     out: str = setting("out/evaluate", "Folder for predictions and figures; a broken run goes on there")
     limit: int = setting(0, "Only the first so many images; 0: all", low=0)
     cache: str = setting("", f"Folder for the frozen benchmark's images; empty: {DEFAULT_CACHE}")
@@ -187,7 +189,7 @@ def _draw(
 def _show(console: Console, result: Result) -> None:
     table = Table("", "unit", *result.figures, title=escape(result.title))
     for row in zip(*result.figures.values()):
-        values = (f"{figure.value:.3g}" if math.isfinite(figure.value) else "-" for figure in row)
+        values = (value_text(name, figure) for name, figure in zip(result.figures, row))
         table.add_row(escape(row[0].name), row[0].unit, *values)
     console.print(table)
     for note in (result.data, *result.notes):

@@ -15,9 +15,10 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.evaluation import benchmark as benchmarks
 from ros2_multihmr.evaluation import freeze as freezing
 from ros2_multihmr.evaluation.figures import figures
+from ros2_multihmr.evaluation.generate import generate
 from ros2_multihmr.evaluation.groups import groups
 from ros2_multihmr.evaluation.page import NETWORK, Result, page, to_json
-from ros2_multihmr.evaluation.pictures import chosen, image_losses, side_by_side
+from ros2_multihmr.evaluation.pictures import chosen, ids_of, image_losses, side_by_side
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import Averages, BoxSize, ConstantDepth, MeanPose
 from ros2_multihmr.evaluation.scoring import score
@@ -183,7 +184,7 @@ def test_range_holds_the_value_and_narrows_with_more_images():
 
 def test_groups_split_the_people():
     found = groups(scored(truth_as_guess))
-    for by in ("distance [m]", "people in the image", "visible part"):
+    for by in ("distance [m]", "people in the image", "visible part", "head"):
         assert sum(group.people for group in found if group.by == by) == sum(len(s.labels) for s in SAMPLES)
     ranges = [group.range for group in found if group.by == "people in the image"]
     assert ranges == ["1", "2", "3 to 4"] and all(group.recall == 1.0 for group in found)
@@ -283,7 +284,7 @@ def test_frozen_images_are_made_once_and_checked(specification, tmp_path, monkey
 def test_other_images_than_the_frozen_ones_are_told(specification, tmp_path):
     with pytest.raises(ValueError, match=r"seed 3 is not the frozen one \(people 0, not 3"):
         list(benchmarks.fill(specification, tmp_path, lambda seeds, *_: (sample_of(2 if s == 2 else 4) for s in seeds)))
-    with pytest.raises(ValueError, match="no-such-data: expected a folder of shards, or one of synthetic-val"):
+    with pytest.raises(ValueError, match="no-such-data: expected a folder of shards.*, or one of synthetic-val"):
         benchmarks.read_frozen("no-such-data")
 
 
@@ -296,10 +297,17 @@ def test_pictures_show_both_sides_and_no_image_twice():
     names = chosen(scores, 2)
     assert set(names) == {f"{kind}_{place}" for kind in ("worst", "best", "any") for place in (1, 2)}
     assert len(set(names.values())) == 6 and names["worst_1"] in (3, 7)
-    picture = side_by_side(SAMPLES[3], BODY, kept(truth_as_guess(SAMPLES[3]), np.arange(0)), BODY)
+    picture = side_by_side(SAMPLES[3], BODY, kept(truth_as_guess(SAMPLES[3]), np.arange(0)), BODY, [])
     assert picture.shape == (120, 324, 3)
     left, right = picture[:80, :160].astype(int), picture[:80, 164:].astype(int)
     assert np.array_equal(right, SAMPLES[3].image[:80]) and (np.abs(left - right).max(axis=2) > 20).any()
+
+
+def test_people_found_wear_the_colour_of_who_they_are():
+    scores = scored(lambda sample: kept(truth_as_guess(sample), np.arange(len(sample.labels))[::-1]))
+    assert ids_of(scores, 3, 3, 3) == [3, 2, 1] and ids_of(scores, 0, 0, 0) == []
+    scores.guess[scores.facts.image == 3] = (2, -1, 0)
+    assert ids_of(scores, 3, 3, 3) == [3, 5, 1]
 
 
 def test_page_and_json(specification):
@@ -310,6 +318,8 @@ def test_page_and_json(specification):
     result = Result.of(scores, "tiny", "eight images", ["A note."], {"weights": "tiny"}, {"cpu": "a fast one"})
     text = page(result)
     assert text.startswith("# Tiny") and "| PA-MPJPE, mean | mm |" in text and "Measured on: cpu a fast one." in text
+    assert "| recall | % | 100 | 100 to 100 | told | told |" in text
+    assert not [line for line in text.splitlines() if line.startswith("| MPJPE") and "told" in line]
     assert "A note." in text and "## By distance [m]" in text and "*mean pose* is told" in text
     values = json.loads(json.dumps(to_json(result), allow_nan=False))
     assert values["figures"][NETWORK][0] == {"name": "precision", "unit": "%", "value": 100, "low": 100, "high": 100}
@@ -350,6 +360,17 @@ def test_verb_on_the_frozen_benchmark(specification, tmp_path, monkeypatch):
     values = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert list(values["figures"]) == [NETWORK, "mean pose", "constant depth", "box size"]
     assert values["people"] == 2 + 3 + 0 + 1 and "4 of 4 images have the very pixels" in " ".join(values["notes"])
+
+
+def test_several_processes_make_the_same_samples():
+    scene = {"split": "val", "longer_side": 64}
+    alone, shared = (list(generate([5, 3], scene, "anny", workers)) for workers in (1, 2))
+    assert [sample.key for sample in alone] == ["val-00000005", "val-00000003"]
+    for one, other in zip(alone, shared, strict=True):
+        assert one.key == other.key and np.array_equal(one.image, other.image) and one.dense is None
+        assert Truth.of(one) == Truth.of(other) and len(one.labels)
+    with pytest.raises(ValueError, match=r"unexpected keyword argument 'fog'.*this version of the package has others"):
+        list(generate([1], {"fog": 1.0}, "anny", 1))
 
 
 def test_freeze_writes_what_the_verb_reads(tmp_path, monkeypatch):

@@ -128,14 +128,22 @@ def same_pixels(benchmark: Benchmark) -> int:
 
 
 def read_frozen(name: str) -> Specification:
-    """Reads the specification that comes with the package under a name.
+    """Reads the specification that comes with the package under a name, or a file.
+
+    Args:
+        name: One of `SPECIFICATIONS`, or the path of a JSON file.
 
     Raises:
-        ValueError: None is called so, or it was changed.
+        ValueError: There is none, or it was changed.
     """
-    if name not in SPECIFICATIONS:
-        raise ValueError(f"--data {name}: expected a folder of shards, or one of {', '.join(SPECIFICATIONS)}")
-    return read_specification(asset(specification_asset(name)))
+    if name in SPECIFICATIONS:
+        return read_specification(asset(specification_asset(name)))
+    if Path(name).suffix == ".json" and Path(name).is_file():
+        return read_specification(Path(name))
+    raise ValueError(
+        f"--data {name}: expected a folder of shards, a specification's JSON file, or one of "
+        f"{', '.join(SPECIFICATIONS)}"
+    )
 
 
 def specification_asset(name: str) -> str:

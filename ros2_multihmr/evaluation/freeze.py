@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 
 from ros2_multihmr import __version__
@@ -44,7 +45,8 @@ def main(options: Options) -> int:
     specification.write(path, replace=options.replace)
     console.print(f"{len(specification)} images frozen, SHA-256 {specification.sha256}: {path}", soft_wrap=True)
     for name, groups in specification.histograms.items():
-        console.print(f"{name}: " + ", ".join(f"{group} {number}" for group, number in groups.items()), soft_wrap=True)
+        counts = ", ".join(f"{group}: {number}" for group, number in groups.items())
+        console.print(escape(f"{name}, from ... on: {counts}"), soft_wrap=True)
     return 0
 
 

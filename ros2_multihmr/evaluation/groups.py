@@ -1,4 +1,4 @@
-"""Groups: the same figures for some of the people, by distance, company and visibility."""
+"""Groups: the same figures for some of the people, by distance, company and what is visible."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ EDGES = (
     ("distance [m]", "distance_m", (0.0, 2.0, 3.0, 4.0, 6.0, 8.0, _INFINITY)),
     ("people in the image", "company", (1.0, 2.0, 3.0, 5.0, _INFINITY)),
     ("visible part", "visibility", (0.25, 0.5, 0.75, 0.95, _INFINITY)),
+    ("head", "head", (0.0, 1.0, 2.0)),
 )
 
 
@@ -49,6 +50,8 @@ class Group:
     @property
     def range(self) -> str:
         """The values that belong to it, as words."""
+        if self.by == "head":
+            return "visible" if self.low else "hidden or outside"
         if np.isinf(self.high):
             return f"{self.low:g} or more"
         last = self.high - 1.0 if self.by == "people in the image" else self.high

@@ -19,6 +19,11 @@ KNOWN = {
     "constant depth": "is told everybody's head in the image",
     "box size": "is told everybody's head and the size of the box in the image",
 }
+_MEANING = "What the numbers mean: docs/evaluation.md."
+_ALL = ("precision", "recall", "F1")
+_PLACE = ("root position", "depth", "orientation")
+# Which figures say nothing, because the truth told them: beginnings of names.
+_TOLD = {"mean pose": (*_ALL, *_PLACE), "constant depth": _ALL, "box size": _ALL}
 _GROUP_HEADINGS = ("people", "found", "root position", "of distance", "orientation", "MPJPE", "PA-MPJPE", "hands")
 
 
@@ -78,12 +83,12 @@ def page(result: Result) -> str:
     """Returns a Markdown page."""
     beside = [name for name in result.figures if name != NETWORK]
     lines = [f"# {result.title[:1].upper()}{result.title[1:]}", ""]
-    lines += [f"{result.data}. {result.people} people count. [What the numbers mean](../evaluation.md).", ""]
+    lines += [f"{result.data}. {result.people} people count. {_MEANING}", ""]
     lines += [line for note in result.notes for line in (note, "")]
     lines += table_lines(("", "unit", NETWORK, "95 %", *beside), _figure_rows(result, beside))
     if beside:
-        lines += ["", "Beside it, who looks at no image and knows training data's averages alone: "]
-        lines[-1] += "; ".join(f"*{name}* {KNOWN[name]}" for name in beside) + "."
+        known = "; ".join(f"*{name}* {KNOWN[name]}" for name in beside)
+        lines += ["", f"Beside it, who looks at no image and knows training data's averages alone: {known}."]
     for by in dict.fromkeys(group.by for group in result.groups):
         rows = [_group_row(group) for group in result.groups if group.by == by]
         lines += ["", f"## By {by}", "", *table_lines((by, *_GROUP_HEADINGS), rows)]
@@ -93,10 +98,15 @@ def page(result: Result) -> str:
 def _figure_rows(result: Result, beside: Sequence[str]) -> list[tuple[str, ...]]:
     rows = []
     for place, figure in enumerate(result.figures[NETWORK]):
-        others = (result.figures[name][place].value for name in beside)
-        low_high = f"{_short(figure.low)} to {_short(figure.high)}" if math.isfinite(figure.low) else "-"
-        rows.append((figure.name, figure.unit, _short(figure.value), low_high, *map(_short, others)))
+        others = (value_text(name, result.figures[name][place]) for name in beside)
+        low_high = f"{short(figure.low)} to {short(figure.high)}" if math.isfinite(figure.low) else "-"
+        rows.append((figure.name, figure.unit, short(figure.value), low_high, *others))
     return rows
+
+
+def value_text(predictor: str, figure: Figure) -> str:
+    """Returns a figure's value as words; "told" for what a predictor did not have to find."""
+    return "told" if figure.name.startswith(_TOLD.get(predictor, ("-",))) else short(figure.value)
 
 
 def _group_row(group: Group) -> tuple[str, ...]:
@@ -112,10 +122,10 @@ def _group_row(group: Group) -> tuple[str, ...]:
 
 
 def _with_unit(value: float, scale: float, unit: str) -> str:
-    return f"{_short(scale * value)} {unit}" if math.isfinite(value) else "-"
+    return f"{short(scale * value)} {unit}" if math.isfinite(value) else "-"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three digits, more before the point; a dash for none."""
     if not math.isfinite(value):
         return "-"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -49,17 +49,27 @@ def image_losses(scores: Scores) -> NDArray[np.float64]:
     return losses
 
 
-def side_by_side(sample: Sample, true_body: BodyModel, guess: Prediction, body: BodyModel) -> NDArray[np.uint8]:
-    """Returns the image with the true people, and again with those found, on its right."""
+def side_by_side(
+    sample: Sample, true_body: BodyModel, guess: Prediction, body: BodyModel, ids: Sequence[int]
+) -> NDArray[np.uint8]:
+    """Returns the image with the true people, 1, 2, ..., and again, on its right, with those found, one id for each."""
     labels = sample.labels
     truth = Prediction(
         sample.key, np.ones(len(labels), np.float32), rotmat_to_rotvec(labels.rotmats).astype(np.float32),
         labels.shape, labels.expression, labels.center, float("nan"),
     )  # fmt: skip
     left = overlay(sample.image, humans_of(truth, true_body, sample.camera), sample.camera, note="truth")
-    right = overlay(sample.image, humans_of(guess, body, sample.camera), sample.camera, note="found")
+    right = overlay(sample.image, humans_of(guess, body, sample.camera), sample.camera, ids=ids, note="found")
     gap = np.full((len(left), _GAP_PX, 3), 255, np.uint8)
     return np.concatenate([left, gap, right], axis=1)
+
+
+def ids_of(scores: Scores, image: int, people: int, guesses: int) -> list[int]:
+    """Returns an id for each guess of an image: that of whom it is, or one after all people's."""
+    ids = list(range(people + 1, people + guesses + 1))
+    for row in np.flatnonzero((scores.facts.image == image) & scores.found):
+        ids[int(scores.guess[row])] = int(scores.facts.person[row]) + 1
+    return ids
 
 
 @torch.inference_mode()
@@ -98,4 +108,6 @@ def pictures(
     for index, sample in enumerate(samples):
         if index in kinds:
             true_body, body = bodies
-            yield f"{kinds[index]}_{sample.key}", side_by_side(sample, true_body, guesses[sample.key], body)
+            guess = guesses[sample.key]
+            ids = ids_of(scores, index, len(sample.labels), len(guess))
+            yield f"{kinds[index]}_{sample.key}", side_by_side(sample, true_body, guess, body, ids)

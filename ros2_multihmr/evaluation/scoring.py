@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.evaluation.errors import PX_SIZE, Errors, errors_of
-from ros2_multihmr.evaluation.geometry import BODY_POINTS, Geometry, describe, places
+from ros2_multihmr.evaluation.geometry import BODY_POINTS, NAMES, Geometry, describe, places
 from ros2_multihmr.evaluation.matching import match
 from ros2_multihmr.evaluation.metrics import depth_order
 from ros2_multihmr.evaluation.predictions import Prediction
@@ -31,6 +31,7 @@ class Facts(NamedTuple):
         distance_m: (T,) from the camera to the root [m].
         company: (T,) people who count in the same image.
         visibility: (T,) part of the silhouette that the image shows.
+        head: (T,) 1 where the head is visible, else 0.
     """
 
     image: Array
@@ -38,6 +39,7 @@ class Facts(NamedTuple):
     distance_m: Array
     company: Array
     visibility: Array
+    head: Array
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _score_image(
     of_pairs = errors_of(here, there, visible[pairs.truth], scale, body.info.name == true_body.info.name)
     ordered, compared = depth_order(here.root[:, 2], there.root[:, 2])
     return _ImageScore(
-        facts=_facts(index, counting, truth, sample),
+        facts=_facts(index, counting, truth, sample, visible),
         guess=guessed,
         errors=Errors(*(_spread(values, rows, len(counting)) for values in of_pairs)),
         numbers=(len(pairs.false), len(pairs.ignored), ordered, compared, guess.seconds),
@@ -136,13 +138,16 @@ def _chosen(people: Geometry, those: NDArray[np.intp]) -> Geometry:
     return Geometry(**{name: array[those] for name, array in people._asdict().items()})
 
 
-def _facts(index: int, counting: NDArray[np.intp], truth: Geometry, sample: Sample) -> Facts:
+def _facts(
+    index: int, counting: NDArray[np.intp], truth: Geometry, sample: Sample, visible: NDArray[np.bool_]
+) -> Facts:
     return Facts(
         image=np.full(len(counting), float(index)),
         person=counting.astype(np.float64),
         distance_m=np.linalg.norm(truth.root[counting], axis=1),
         company=np.full(len(counting), float(len(counting))),
         visibility=sample.labels.visibility[counting].astype(np.float64),
+        head=visible[counting, NAMES.index("head")].astype(np.float64),
     )
 
 
