@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.rasterizer import rasterize
-from ros2_multihmr.synthesis.renderer import Triangles, cut_near, faces_viewer, touches
+from ros2_multihmr.synthesis.triangles import Triangles, cut_near, faces_viewer, touches
 
 Array = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -80,9 +80,9 @@ def sample_lighting(rng: np.random.Generator, *, room: tuple[Floats, Floats] | N
     tint = _tint(rng, 0.12)
     if room is None:
         return _daylight(rng, focus)
-    level = rng.uniform(0.25, 0.7)
+    level = rng.uniform(0.15, 0.55)
     lights = [_lamp(rng, room, focus, shadows=True)]
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         lights.append(_window(rng, room, focus))
     for _ in range(rng.integers(0, 2)):
         lights.append(_lamp(rng, room, focus, shadows=False))
@@ -162,17 +162,17 @@ def _look_along(light: Light) -> Floats:
 
 def _lamp(rng: np.random.Generator, room: tuple[Floats, Floats], focus: Floats, *, shadows: bool) -> Light:
     low, high = room
-    place = np.clip(focus[:2] + rng.normal(0.0, 1.6, 2), low[:2] + 0.3, high[:2] - 0.3)
+    place = np.clip(focus[:2] + rng.normal(0.0, 2.2, 2), low[:2] + 0.3, high[:2] - 0.3)
     height = float(high[2]) - rng.uniform(0.1, 0.5)
     aim = np.append(focus[:2] + rng.normal(0.0, 0.5, 2), 0.5) - (*place, height)
-    power = rng.uniform(0.6, 1.6) * (height - 0.6) ** 2
+    power = rng.uniform(0.7, 1.8) * min(float(aim @ aim), 12.0)
     return Light(
         "lamp",
         (float(place[0]), float(place[1]), height),
         _rgb(aim / np.linalg.norm(aim)),
         _scaled(_tint(rng, 0.15), power),
         shadows,
-        softness=float(rng.uniform(0.003, 0.02)),
+        softness=float(rng.uniform(0.002, 0.008)),
     )
 
 
@@ -183,7 +183,7 @@ def _window(rng: np.random.Generator, room: tuple[Floats, Floats], focus: Floats
     direction /= np.linalg.norm(direction)
     size = float(np.linalg.norm((room[1] - room[0])[:2]))
     color = _scaled(_tint(rng, 0.15), rng.uniform(0.3, 1.2))
-    return Light("sun", _rgb(focus), _rgb(direction), color, True, min(6.0, size), float(rng.uniform(0.004, 0.02)))
+    return Light("sun", _rgb(focus), _rgb(direction), color, True, min(6.0, size), float(rng.uniform(0.002, 0.008)))
 
 
 def _daylight(rng: np.random.Generator, focus: Floats) -> Lighting:
@@ -195,7 +195,7 @@ def _daylight(rng: np.random.Generator, focus: Floats) -> Lighting:
     zenith = (1.0 - 0.65 * blue, 1.0 - 0.4 * blue, 1.0)
     sun = Light(
         *("sun", _rgb(focus), _rgb(direction), _scaled((1.0, 0.93, 0.82), 2.2 * (1.0 - 0.85 * cloudy)), True),
-        *(float(rng.uniform(5.0, 9.0)), float(0.003 + 0.02 * cloudy)),
+        *(float(rng.uniform(5.0, 9.0)), float(0.002 + 0.007 * cloudy)),
     )
     level = rng.uniform(0.5, 0.8)
     return Lighting(

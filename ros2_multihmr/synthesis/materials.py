@@ -10,28 +10,28 @@ A texture has three axes: across, up and back. A pattern lies in the plane (acro
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ros2_multihmr.synthesis.patterns import PATTERN_FUNCTIONS, PatternPoints, noise
 from ros2_multihmr.synthesis.surface import PATTERNS, Material
 
 Array = NDArray[np.float32]
 
 _HUES, _SATURATIONS, _BRIGHTNESSES = 12, 5, 5
 _KEPT = 5  # one of so many cells and seeds is for evaluation
-_MAP, _CELLS = 256, 8  # samples and lattice cells of the noise map along a side
 _PATIENCE = 40  # draws within the ranges before the hue may leave its own
 _SKEW, _NOISE_SKEW = 0.7, 0.5
 
 # Patterns by what a thing is; those of VAL_PATTERNS are only for evaluation.
 ROLES = {
-    "wall": ("plain", "plain", "noise", "stripes", "bricks", "gradient", "tiles", "planks"),
+    "wall": ("plain", "plain", "plain", "noise", "stripes", "bricks", "gradient", "tiles", "planks"),
     "floor": ("planks", "planks", "tiles", "noise", "blotches", "plain", "checks"),
-    "ceiling": ("plain", "plain", "noise", "tiles"),
+    "ceiling": ("plain", "plain", "plain", "noise", "tiles"),
     "ground": ("noise", "noise", "blotches", "tiles", "plain"),
     "wood": ("planks", "noise", "plain"),
     "cloth": ("plain", "plain", "noise", "stripes", "checks", "blotches"),
@@ -51,17 +51,19 @@ VAL_PATTERNS = {
 }
 # Range of hue, of saturation and of brightness; range of the pattern's repeat [m]; how much the second colour differs.
 _LOOKS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float], float]] = {
-    "wall": ((0.0, 1.0), (0.0, 0.35), (0.45, 0.98), (0.15, 0.9), 0.15),
+    "wall": ((0.0, 1.0), (0.0, 0.28), (0.5, 0.98), (0.15, 0.9), 0.15),
     "floor": ((0.02, 0.16), (0.1, 0.65), (0.2, 0.85), (0.12, 0.7), 0.25),
-    "ceiling": ((0.05, 0.7), (0.0, 0.08), (0.75, 1.0), (0.4, 0.8), 0.08),
+    "ceiling": ((0.05, 0.7), (0.0, 0.08), (0.8, 1.0), (0.4, 0.8), 0.08),
     "ground": ((0.05, 0.38), (0.05, 0.5), (0.25, 0.7), (0.3, 1.5), 0.2),
-    "wood": ((0.03, 0.13), (0.1, 0.75), (0.2, 0.95), (0.08, 0.3), 0.15),
+    "wood": ((0.03, 0.13), (0.05, 0.6), (0.2, 0.95), (0.08, 0.3), 0.15),
     "cloth": ((0.0, 1.0), (0.05, 0.8), (0.15, 0.95), (0.05, 0.4), 0.4),
     "picture": ((0.0, 1.0), (0.2, 0.9), (0.2, 1.0), (0.2, 0.7), 0.8),
     "facade": ((0.0, 0.7), (0.0, 0.4), (0.3, 0.9), (1.2, 3.5), 0.35),
     "leaf": ((0.18, 0.4), (0.35, 0.85), (0.15, 0.6), (0.08, 0.5), 0.3),
     "thing": ((0.0, 1.0), (0.0, 0.95), (0.08, 1.0), (0.04, 0.6), 0.6),
 }
+# Strongest fine irregularity.
+_GRAINS = {"leaf": 0.3, "ground": 0.25, "wall": 0.02, "ceiling": 0.015}
 
 
 def sample_material(rng: np.random.Generator, role: str, split: str, *, pattern: str = "") -> Material:
@@ -84,7 +86,7 @@ def sample_material(rng: np.random.Generator, role: str, split: str, *, pattern:
         pattern=pattern or str(rng.choice(patterns)),
         scale_m=float(np.exp(rng.uniform(*np.log(scale)))),
         angle_rad=float(rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])) if role in ("cloth", "thing") else 0.0,
-        grain=float(rng.uniform(0.02, 0.3)) if role in ("leaf", "ground") else float(rng.uniform(0.0, 0.12)),
+        grain=float(rng.uniform(0.0, _GRAINS.get(role, 0.1))),
         gloss=float(rng.choice([0.0, 0.0, rng.uniform(0.0, 0.6)])),
         seed=sample_seed(rng, split),
     )
@@ -101,14 +103,20 @@ def sample_color(
 
     Where the ranges hold no cell of the split, the hue moves on until there is one.
     """
-    h, s, v = (float(rng.uniform(*span)) for span in (hue, saturation, brightness))
+    h, v = float(rng.uniform(*hue)), float(rng.uniform(*brightness))
+    s = _saturation(rng, saturation)
     for tries in range(_HUES * _PATIENCE):
         if split_of_color(h, s, v) == split:
             break
         h = float(rng.uniform(*hue)) if tries < _PATIENCE else (h + 0.5 / _HUES) % 1.0
-        s, v = float(rng.uniform(*saturation)), float(rng.uniform(*brightness))
+        s, v = _saturation(rng, saturation), float(rng.uniform(*brightness))
     red, green, blue = (channel**2.2 for channel in colorsys.hsv_to_rgb(h, s, v))
     return red, green, blue
+
+
+def _saturation(rng: np.random.Generator, span: tuple[float, float]) -> float:
+    """Most things are rather grey."""
+    return span[0] + (span[1] - span[0]) * float(rng.beta(1.2, 2.4))
 
 
 def split_of_color(hue: float, saturation: float, brightness: float) -> str:
@@ -124,16 +132,6 @@ def sample_seed(rng: np.random.Generator, split: str) -> int:
     """Draws a pattern's seed: multiples of five for "val", others for "train"."""
     base = int(rng.integers(0, 1 << 20)) * _KEPT
     return base if split == "val" else base + int(rng.integers(1, _KEPT))
-
-
-class _Points(NamedTuple):
-    """Points to colour, all of one pattern; one row each."""
-
-    u: Array  # in the pattern's plane, in repeats
-    v: Array
-    noise: Callable[[float, int], Array]  # irregularity in [0, 1] at a frequency per repeat, for a salt
-    chance: Array  # (4, P) the material's own random numbers, 0 to 1
-    soft: Array  # width of a pixel, in repeats
 
 
 def evaluate(
@@ -205,136 +203,14 @@ def _color(pattern: str, table: _Table, index: NDArray[np.integer], texture: Arr
     u, v = (cosine * across + sine * up) / scale, (cosine * up - sine * across) / scale
     depth = _NOISE_SKEW * texture[2] / scale
 
-    def noise(frequency: float, salt: int) -> Array:
-        return _noise(u * frequency, (v + depth) * frequency, chance[salt % 4], chance[(salt + 1) % 4])
+    def irregular(frequency: float, salt: int) -> Array:
+        return noise(u * frequency, (v + depth) * frequency, chance[salt % 4], chance[(salt + 1) % 4])
 
-    points = _Points(u, v, noise, chance, footprint / scale)
+    points = PatternPoints(u, v, irregular, chance, footprint / scale)
     share = PATTERN_FUNCTIONS[pattern](points) if pattern in PATTERN_FUNCTIONS else None
     color = table.color[:, index]
     if share is not None:
         color += share * (table.second[:, index] - color)
-    fine = _noise(across * 9.0, (up + _NOISE_SKEW * texture[2]) * 9.0, chance[2], chance[3])
+    fine = noise(across * 9.0, (up + _NOISE_SKEW * texture[2]) * 9.0, chance[2], chance[3])
     color *= 1.0 + table.grain[index] * (4.0 * fine - 2.0)
     return np.clip(color, 0.0, 1.0, out=color)
-
-
-def _noise(u: Array, v: Array, shift_u: Array, shift_v: Array) -> Array:
-    """Smooth irregularity in [0, 1]; one cell per unit, repeats every `_CELLS` units."""
-    per_cell = _MAP // _CELLS
-    # The lattices that materials see are shifted against each other; the constant keeps indices positive.
-    column = ((u + (4096.0 + _CELLS * shift_u)) * per_cell).astype(np.int32) & (_MAP - 1)
-    row = ((v + (4096.0 + _CELLS * shift_v)) * per_cell).astype(np.int32) & (_MAP - 1)
-    return _noise_map()[row * _MAP + column]
-
-
-@lru_cache(maxsize=1)
-def _noise_map() -> Array:
-    lattice = np.random.default_rng(20260).random((_CELLS, _CELLS))
-    step = np.arange(_MAP) * _CELLS / _MAP
-    cell, part = step.astype(int), step % 1.0
-    part = part * part * (3.0 - 2.0 * part)
-    after = (cell + 1) % _CELLS
-    rows = lattice[cell] * (1 - part)[:, None] + lattice[after] * part[:, None]
-    full = rows[:, cell] * (1 - part) + rows[:, after] * part
-    return full.astype(np.float32).ravel()
-
-
-def _edge(distance: Array, soft: Array) -> Array:
-    """0 below, 1 above zero, over the width of a pixel."""
-    return np.clip(distance / np.maximum(soft, 1e-3) + 0.5, 0.0, 1.0)
-
-
-def _faded(share: Array, mean: Array | float, soft: Array) -> Array:
-    """A pattern that a pixel no longer resolves is its mean."""
-    fade = np.clip(2.0 - 3.0 * soft, 0.0, 1.0)
-    return mean + (share - mean) * fade
-
-
-def _stripes(p: _Points) -> Array:
-    width = 0.25 + 0.5 * p.chance[0]
-    place = p.u - np.floor(p.u)
-    return _faded(_edge(np.minimum(place, width - place), p.soft), width, p.soft)
-
-
-def _checks(p: _Points) -> Array:
-    fu, fv = (np.abs(w - np.floor(w) - 0.5) - 0.25 for w in (p.u, p.v))
-    one, two = _edge(fu, p.soft), _edge(fv, p.soft)
-    board, gingham = one + two - 2.0 * one * two, 0.5 * (one + two)
-    return _faded(np.where(p.chance[0] < 0.5, board, gingham), 0.5, p.soft)
-
-
-def _dots(p: _Points) -> Array:
-    radius = 0.15 + 0.25 * p.chance[0]
-    row = np.floor(p.v)
-    u = p.u + 0.5 * (row % 2.0)
-    distance = np.hypot(u - np.floor(u) - 0.5, p.v - row - 0.5)
-    return _faded(_edge(radius - distance, p.soft), np.pi * radius**2, p.soft)
-
-
-def _soft_noise(p: _Points) -> Array:
-    return 0.6 * p.noise(1.0, 0) + 0.4 * p.noise(3.7, 1)
-
-
-def _blotches(p: _Points) -> Array:
-    return _edge(0.65 * p.noise(1.0, 0) + 0.35 * p.noise(2.9, 1) - 0.5, 0.05 + 0.3 * p.soft)
-
-
-def _planks(p: _Points) -> Array:
-    row = np.floor(p.v)
-    board = row * 0.618 + np.floor(p.u / 6.0 + row * 0.37) * 0.414 + p.chance[0]
-    tone = board * 7.31 - np.floor(board * 7.31)
-    seam = _edge(0.035 - np.minimum(p.v - row, row + 1.0 - p.v), p.soft)
-    grain = _noise(p.u * 0.35, p.v * 5.0 + tone * 9.0, p.chance[1], p.chance[2])
-    return np.clip(0.55 * tone + 0.45 * grain + _faded(seam, 0.07, p.soft), 0.0, 1.0)
-
-
-def _tiles(p: _Points) -> Array:
-    fu, fv = (np.minimum(w - np.floor(w), np.ceil(w) - w) for w in (p.u, p.v))
-    joint = 0.015 + 0.05 * p.chance[0]
-    seam = _edge(joint - np.minimum(fu, fv), p.soft)
-    tile = np.floor(p.u) * 0.618 + np.floor(p.v) * 0.414 + p.chance[1]
-    tone = (tile * 5.77 - np.floor(tile * 5.77)) * 0.3 * p.chance[2]
-    return np.clip(_faded(seam, 4.0 * joint, p.soft) + tone, 0.0, 1.0)
-
-
-def _bricks(p: _Points) -> Array:
-    row = np.floor(p.v * 3.0)
-    u = p.u + 0.5 * (row % 2.0)
-    fv = p.v * 3.0 - row
-    seam = np.maximum(
-        _edge(0.04 - np.minimum(u - np.floor(u), np.ceil(u) - u), p.soft),
-        _edge(0.1 - np.minimum(fv, 1.0 - fv), 3.0 * p.soft),
-    )
-    brick = np.floor(u) * 0.618 + row * 0.414 + p.chance[1]
-    tone = (brick * 5.77 - np.floor(brick * 5.77)) * 0.35
-    return np.clip(_faded(seam, 0.25, 3.0 * p.soft) + tone, 0.0, 1.0)
-
-
-def _gradient(p: _Points) -> Array:
-    return np.clip(p.v + 0.3 * (p.noise(0.7, 0) - 0.5), 0.0, 1.0)
-
-
-def _print(p: _Points) -> Array:
-    """Discs and bars that each seed puts elsewhere, in cells of one repeat."""
-    u, v = p.u - np.floor(p.u) - 0.5, p.v - np.floor(p.v) - 0.5
-    a, b, c, d = p.chance
-    ring = np.abs(np.hypot(u - 0.4 * (a - 0.5), v - 0.4 * (b - 0.5)) - 0.12 - 0.12 * c) - 0.02 - 0.08 * d
-    bar = np.maximum(np.abs(u - 0.6 * (b - 0.5)) - 0.05 - 0.25 * c, np.abs(v - 0.6 * (d - 0.5)) - 0.02 - 0.12 * a)
-    turned = (u * (c - 0.5) + v * (a - 0.5)) / np.maximum(np.hypot(c - 0.5, a - 0.5), 0.05)
-    slant = np.maximum(np.abs(turned - 0.3 * (d - 0.5)) - 0.02 - 0.07 * b, np.maximum(np.abs(u), np.abs(v)) - 0.4)
-    shapes = np.maximum(_edge(-ring, p.soft), 0.7 * _edge(-bar, p.soft))
-    return _faded(np.maximum(shapes, 0.45 * _edge(-slant, p.soft)), 0.3, p.soft)
-
-
-PATTERN_FUNCTIONS: dict[str, Callable[[_Points], Array]] = {
-    "stripes": _stripes,
-    "checks": _checks,
-    "dots": _dots,
-    "noise": _soft_noise,
-    "blotches": _blotches,
-    "planks": _planks,
-    "tiles": _tiles,
-    "bricks": _bricks,
-    "gradient": _gradient,
-    "print": _print,
-}

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.synthesis.furniture import (
-    STANDING, Piece, Thing, assemble, box, cabinet, parcel, plant, tree,
-)  # fmt: skip
+from ros2_multihmr.synthesis.furniture import STANDING, Thing, cabinet, parcel, plant, tree
 from ros2_multihmr.synthesis.materials import sample_material
+from ros2_multihmr.synthesis.pieces import Piece, assemble, box
 from ros2_multihmr.synthesis.surface import Surface
 
 Floats = NDArray[np.float64]

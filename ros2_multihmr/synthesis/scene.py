@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.samples import Dense
 from ros2_multihmr.synthesis.lights import Lighting, shadow_map
-from ros2_multihmr.synthesis.renderer import View, triangles_of, view_of
+from ros2_multihmr.synthesis.renderer import View, view_of
 from ros2_multihmr.synthesis.sensor import Sensor, develop
 from ros2_multihmr.synthesis.shading import shade
 from ros2_multihmr.synthesis.surface import Surface
+from ros2_multihmr.synthesis.triangles import triangles_of
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+_BLACK = np.float32(0.02)  # darker than this is as good as black to the meter
 _SHOULDER = np.float32(1.2)  # how early highlights give in
 
 
@@ -76,15 +77,17 @@ def develop(light: Array, sensor: Sensor) -> NDArray[np.uint8]:
     height, width = light.shape[:2]
     y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]  # type: ignore[misc]
     fall = (1.0 - 0.5 * sensor.vignette * (x * x + y * y)).astype(np.float32)
-    # Exposed by the geometric mean, as an eye would: a window or a lamp in view does not black out the room.
-    key = float(np.exp(np.mean(np.log(light.mean(axis=2) + 0.02)))) - 0.02
+    # Exposed for the geometric mean of the lower part: a window, a lamp or the sky does not black out the rest.
+    metered = light[height // 4 :, :, 1]
+    key = float(np.exp(np.mean(np.log(metered + _BLACK)))) - float(_BLACK)
     gain = sensor.exposure ** (1.0 / sensor.gamma) / max(key, 1e-3)
     light = light * (gain * np.array(sensor.white_balance, np.float32)) * fall[..., None]
     noise = np.random.default_rng(sensor.seed).standard_normal(light.shape, np.float32)
-    light += noise * np.sqrt(sensor.shot**2 * np.maximum(light, 0.0) + sensor.read**2)
-    tone = _tone(np.maximum(light, 0.0), sensor)
+    spread = np.sqrt(np.float32(sensor.shot**2) * light + np.float32(sensor.read**2))
+    tone = _tone(np.maximum(light + noise * spread, np.float32(0.0)), sensor)
     if sensor.sharpen:
-        tone += sensor.sharpen * (tone - cv2.GaussianBlur(tone, (0, 0), 1.0))
+        soft = np.asarray(cv2.GaussianBlur(tone, (0, 0), 1.0), np.float32)
+        tone += np.float32(sensor.sharpen) * (tone - soft)
     picture = (255.0 * np.clip(tone, 0.0, 1.0) + 0.5).astype(np.uint8)
     return _compress(picture, sensor.jpeg_quality) if sensor.jpeg_quality else picture
 
@@ -114,5 +117,5 @@ def _tone(light: Array, sensor: Sensor) -> Array:
 
 def _compress(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.ascontiguousarray(decoded[..., ::-1]).astype(np.uint8, copy=False)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return np.ascontiguousarray(decoded[..., ::-1])

@@ -108,7 +108,7 @@ def _crevices(view: View, camera: Camera) -> Array:
     nearness = np.divide(1.0, view.depth, out=np.zeros_like(view.depth), where=view.depth > 0.0)
     darkness = np.zeros_like(nearness)
     for part in (0.02, 0.08):
-        around = cv2.blur(nearness, (2 * int(part * camera.fx) + 1,) * 2)
+        around = cv2.blur(nearness, (2 * int(part * camera.width) + 1,) * 2)
         in_front = np.maximum(around / np.maximum(nearness, np.float32(1e-4)) - np.float32(1.0), 0.0)
         # Things far in front are not close by: their share falls again.
         darkness += in_front / (1.0 + (in_front * 8.0) ** 2)
