@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -95,3 +97,13 @@ def golden(name: str) -> dict[str, Any]:
     case["recipe"] = recipe
     case["pixels"] = images(recipe["image_seed"], recipe["n_img"], recipe["img_size"])
     return case
+
+
+def write_official(keys: str, fixed: str, out: Path, seed: int = 0) -> None:
+    """Writes a file of random numbers in the structure of an official checkpoint, as large as that."""
+    args = argparse.Namespace(person_center="head")
+    torch.save({"epoch": 0, "iter": 0, "model_state_dict": official_state(keys, fixed, seed), "args": args}, out)
+
+
+if __name__ == "__main__":  # for example: keys_anny_L_672.txt fixed_anny.npz L_anny.pt
+    write_official(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
