@@ -160,14 +160,14 @@ def _feed(recipe: Recipe, data: Dataset, body: BodyModel, world: World, pin: boo
 def _validation(recipe: Recipe, data: Dataset, world: World) -> list[Batch]:
     """The first validation images in whole batches, shared out evenly; in memory, as they are asked for often."""
     size = recipe.data.batch_size
-    count = min(len(data), recipe.data.validation_images) // size
-    if count == 0:
+    images = min(len(data), recipe.data.validation_images)
+    if images < size:
         raise ValueError(
-            f"validation: expected at least a batch of {size} images, got {min(len(data), recipe.data.validation_images)}; "
-            "make more, raise data.validation_images, or lower data.batch_size"
+            f"validation: expected at least a batch of {size} images, got {images}; make more, raise "
+            "data.validation_images, or lower data.batch_size"
         )
     config = replace(_loader(recipe), shuffle=False, workers=0)
-    return list(islice(batches(data, config, share=Share(world.rank, world.size)), count))
+    return list(islice(batches(data, config, share=Share(world.rank, world.size)), images // size))
 
 
 def _loader(recipe: Recipe) -> LoaderConfig:

@@ -142,7 +142,8 @@ class _Stream:
 
 
 def _calm(_: int) -> None:
-    """Workers are many: each keeps to one core. An interrupt is for the process that they work for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Workers are many: each keeps to one core. A signal to the whole group is for the process that they work for."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

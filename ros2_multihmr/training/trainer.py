@@ -143,14 +143,13 @@ class Trainer:
         self.world.add_gradients(self.objective)
         self.scaler.unscale_(self.optimiser)
         norm = gradient_norm(self.objective.parameters())
-        total = self.world.total(losses.total.detach())
-        finite = bool(torch.isfinite(norm) & torch.isfinite(total))
+        joint = self._joint(losses)
+        finite = bool(torch.isfinite(norm) & torch.isfinite(joint["loss"]))
         if finite:
             self._update(norm)
         self.scaler.update()
         self._count(finite)
-        values = {"loss": total, "gradient": norm, "learning_rate": torch.tensor(rate)}
-        return values | self._joint(losses) if finite else {}
+        return joint | {"gradient": norm, "learning_rate": torch.tensor(rate)} if finite else {}
 
     def _losses(self, batch: Batch) -> Losses:
         counts = self.world.total(self.objective.counts(batch))
@@ -177,11 +176,11 @@ class Trainer:
             )
 
     def _joint(self, losses: Losses) -> dict[str, Tensor]:
-        """The terms, which add up over processes, and the metrics, of which the mean is taken."""
-        names = [*losses.terms, *losses.metrics]
-        share = 1.0 / self.world.size
-        values = torch.stack([*losses.terms.values(), *(share * value for value in losses.metrics.values())])
-        return dict(zip(names, self.world.total(values.float()).unbind(), strict=True))
+        """The loss and its terms, which add up over processes, and the metrics, of which the mean is taken."""
+        means = {name: value / self.world.size for name, value in losses.metrics.items()}
+        values = {"loss": losses.total.detach(), **losses.terms, **means}
+        stacked = torch.stack([value.float() for value in values.values()])
+        return dict(zip(values, self.world.total(stacked).unbind(), strict=True))
 
     # ---- between steps
 
@@ -209,24 +208,16 @@ class Trainer:
         """Computes the averaged weights' loss on the validation batches, and writes these weights and pictures."""
         self._validated = self.progress.step
         with self.averaged():
-            rows = [self._validation_losses(batch.to(self.device)) for batch in self.validation]
+            rows = [self._joint(self._losses(batch.to(self.device))) for batch in self.validation]
             if self.folder is not None:
                 save_weights(self.objective.model, self.folder.weights, half=self.recipe.length.half)
                 self.folder.write_pictures(self.progress.step, self._draw(copy.deepcopy(self.objective.model)))
         if not rows:
             return
-        sums = torch.stack([torch.stack([value.float() for value in row.values()]) for row in rows]).sum(0)
-        values = self.world.total(sums) / (len(rows) * self.world.size)
-        means = dict(zip(rows[0], values.tolist(), strict=True))
+        means = _means(rows)
         if means["loss"] < self.progress.best_loss:
             self.progress = replace(self.progress, best_loss=means["loss"], best_step=self.progress.step)
         self._log("validation", means)
-
-    def _validation_losses(self, batch: Batch) -> dict[str, Tensor]:
-        dtype = _DTYPES[self.settings.precision]
-        with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            losses: Losses = self.objective(batch)
-        return {"loss": losses.total, **losses.terms, **losses.metrics}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -297,10 +288,14 @@ class _Window:
 
     def means(self) -> dict[str, float]:
         """Returns the means since the last call, and the images per second."""
-        names = list(self._values[0]) if self._values else []
-        rows = [torch.stack([values[name].float().cpu() for name in names]) for values in self._values]
-        means = dict(zip(names, torch.stack(rows).mean(0).tolist(), strict=True)) if rows else {}
+        means = _means(self._values)
         taken_s = max(self._clock() - self._start_s, 1e-9)
         means["images_per_s"] = self._images / taken_s
         self._reset()
         return {name: value for name, value in means.items() if math.isfinite(value)}
+
+
+def _means(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Mean of each number over rows with the same names; none for no rows."""
+    stacked = [torch.stack([value.float().cpu() for value in row.values()]) for row in rows]
+    return dict(zip(rows[0], torch.stack(stacked).mean(0).tolist(), strict=True)) if rows else {}
