@@ -10,6 +10,7 @@ import resource
 import signal
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -73,7 +74,8 @@ def produce(job: Job, workers: int, tell: Tell) -> None:
 
     Raises:
         ValueError, OSError: What making or writing raised.
-        RuntimeError: Anything else that it raised, or a process was killed.
+        ChildProcessError: A process was killed.
+        RuntimeError: Anything else that was raised in a process.
     """
     shards = job.manifest.unfinished(job.folder)
     if workers > 1 and len(shards) > 1:
@@ -88,8 +90,6 @@ def _produce_together(job: Job, shards: list[tuple[str, range]], workers: int, t
     waiting = iter(shards)
     team = dict(_start(job) for _ in range(workers))
     try:
-        for pipe in team:
-            pipe.send(next(waiting))
         while team:
             for pipe in cast("list[Connection]", wait(list(team))):
                 message = _receive(pipe, team[pipe])
@@ -97,7 +97,8 @@ def _produce_together(job: Job, shards: list[tuple[str, range]], workers: int, t
                     tell(message)
                     continue
                 shard = next(waiting, None)
-                pipe.send(shard)
+                with suppress(BrokenPipeError):  # what is received next says so
+                    pipe.send(shard)
                 if shard is None:
                     team.pop(pipe).join()
     finally:
@@ -121,7 +122,7 @@ def _receive(pipe: Connection, process: BaseProcess) -> Any:
         message = pipe.recv()
     except EOFError as error:
         process.join()
-        raise RuntimeError(
+        raise ChildProcessError(
             f"a process ended with code {process.exitcode} (-9: killed, often for want of memory); use fewer "
             "workers, and run the command again: it goes on where it stopped"
         ) from error
@@ -137,6 +138,7 @@ def _work(pipe: Connection, job: Job) -> None:
     cv2.setNumThreads(0)
     try:
         make, memory = job.prepare(), _Memory()
+        pipe.send(None)  # ready for the first
         while (shard := pipe.recv()) is not None:
             _write(job, shard, make, memory, pipe.send)
             pipe.send(None)

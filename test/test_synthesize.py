@@ -168,14 +168,14 @@ def test_kill_loses_what_was_unfinished_and_leaves_nobody(tmp_path, wanted, work
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"),
+    ("kind", "error", "message"),
     [
-        ("mistake", "a mistake"),
-        ("killed", "ended with code -9"),
+        ("mistake", RuntimeError, "a mistake"),
+        ("killed", ChildProcessError, "ended with code -9"),
     ],
 )
-def test_what_goes_wrong_in_a_process_is_told(tmp_path, kind, message):
-    with pytest.raises(RuntimeError, match=message):
+def test_what_goes_wrong_in_a_process_is_told(tmp_path, kind, error, message):
+    with pytest.raises(error, match=message):
         produce(job(tmp_path, functools.partial(prepare_wrong, kind)), 2, ignore)
     assert "fake-000003.tar" not in digests(tmp_path)
 
