@@ -3,11 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from synthetic_smplx import write_smplx
 
 from ros2_multihmr import cli, evaluate
 from ros2_multihmr.body import create_body
@@ -16,6 +18,7 @@ from ros2_multihmr.evaluation import benchmark as benchmarks
 from ros2_multihmr.evaluation import freeze as freezing
 from ros2_multihmr.evaluation.figures import figures
 from ros2_multihmr.evaluation.generate import generate
+from ros2_multihmr.evaluation.geometry import places
 from ros2_multihmr.evaluation.groups import groups
 from ros2_multihmr.evaluation.page import NETWORK, Result, page, to_json
 from ros2_multihmr.evaluation.pictures import chosen, ids_of, image_losses, side_by_side
@@ -308,6 +311,27 @@ def test_people_found_wear_the_colour_of_who_they_are():
     assert ids_of(scores, 3, 3, 3) == [3, 2, 1] and ids_of(scores, 0, 0, 0) == []
     scores.guess[scores.facts.image == 3] = (2, -1, 0)
     assert ids_of(scores, 3, 3, 3) == [3, 5, 1]
+
+
+def test_people_of_another_body_are_compared_by_their_joints(tmp_path):
+    write_smplx(tmp_path)
+    other = create_body("smplx", tmp_path)
+    sample, info = SAMPLES[1], other.info
+    rotvecs = np.zeros((1, len(info.posed_joints), 3), np.float32)
+    rotvecs[0, 0, 0] = np.pi  # SMPL-X's y is up
+    guess = truth_as_guess(
+        sample,
+        rotvecs=rotvecs,
+        shape=np.zeros((1, len(info.shape_names)), np.float32),
+        expression=np.zeros((1, len(info.expression_names)), np.float32),
+    )
+    scores = score([sample], {NETWORK: lambda _: guess}, {NETWORK: other}, BODY)[0]
+    assert scores.found.all() and np.isfinite(scores.errors.mpjpe_m).all() and scores.errors.pa_mpjpe_m[0] > 0.01
+    assert np.isnan(scores.errors.pve_m).all()  # other vertices
+    lacking = SimpleNamespace(keypoint_names=info.keypoint_names[1:], name="no_pelvis")
+    assert places(lacking) == [place - 1 for place in places(info)]
+    with pytest.raises(ValueError, match="the body no_head has no keypoints head"):
+        places(SimpleNamespace(keypoint_names=[n for n in info.keypoint_names if n != "head"], name="no_head"))
 
 
 def test_page_and_json(specification):
