@@ -16,9 +16,10 @@ from ros2_multihmr.synthesis.gait import Gait, walking
 from ros2_multihmr.synthesis.hands import sample_hands
 from ros2_multihmr.synthesis.poses import sample_pose
 from ros2_multihmr.synthesis.rig import rig_of
+from ros2_multihmr.synthesis.skirts import skirt_around
 from ros2_multihmr.synthesis.surface import Surface
-from ros2_multihmr.synthesis.tailoring import tailor
-from ros2_multihmr.synthesis.wardrobe import Outfit, Split, sample_outfit
+from ros2_multihmr.synthesis.tailoring import standoff, tailor
+from ros2_multihmr.synthesis.wardrobe import Outfit, Skirt, Split, sample_outfit
 
 Array = NDArray[np.float32]
 
@@ -89,22 +90,27 @@ def sample_actor(
     pose = sample_pose(rng, family or str(close))
     angles = pose.angles + sample_hands(rng)
     shape = sample_shape(rng)
-    outfit = sample_outfit(rng, split=split, gender=float(shape[0]), age=float(shape[1]))
+    upright = pose.family in _UPRIGHT
+    outfit = sample_outfit(rng, split=split, gender=float(shape[0]), age=float(shape[1]), upright=upright)
     expression = sample_face(rng, body.info.expression_names)
     rotmats = rig_of(body).rotmats(angles).astype(np.float32)
     return Actor(rotmats, shape, expression, outfit, angles, pose.family, pose.seat)
 
 
+# Mean and spread of the phenotype: men of 1.76 m and women of 1.64 m, give or take 7 cm.
+_HEIGHT = (0.37, 0.065)
+_UPRIGHT = ("standing", "contrapposto", "walking", "arms_up")
 _CLOSE_UP = ("standing", "contrapposto", "sitting")
 
 
 def sample_shape(rng: np.random.Generator) -> Array:
-    """Draws (6,) phenotypes: adults mostly, some old, some children from about four on, no babies."""
+    """Draws (6,) phenotypes: adults mostly, some old, some children from about five on, no babies."""
     kind = rng.random()
-    age = rng.uniform(0.4, 0.6) if kind < 0.12 else rng.uniform(0.6, 0.8) if kind < 0.75 else rng.uniform(0.8, 1.0)
+    age = rng.uniform(0.28, 0.6) if kind < 0.13 else rng.uniform(0.6, 0.8) if kind < 0.78 else rng.uniform(0.8, 1.0)
     gender = rng.beta(0.3, 0.3)
-    rest = rng.beta(3.0, 3.0, 4)  # muscle, weight, height, proportions
-    return np.array([gender, age, *rest], np.float32)
+    muscle, weight, proportions = rng.beta(3.0, 3.0, 3)
+    height = np.clip(rng.normal(*_HEIGHT), 0.1, 0.7)
+    return np.array([gender, age, muscle, weight, height, proportions], np.float32)
 
 
 def with_gait(actor: Actor, body: BodyModel, phase: float, gait: Gait) -> Actor:
@@ -118,7 +124,7 @@ def with_gait(actor: Actor, body: BodyModel, phase: float, gait: Gait) -> Actor:
 
 
 def place(actor: Actor, body: BodyModel, heading_rad: float, ground_xy: NDArray[np.floating]) -> PlacedActor:
-    """Puts an actor into the world: the lowest point of its soles on the floor.
+    """Puts an actor into the world: its lowest point, clothes and shoes included, on the floor.
 
     Args:
         actor: Who.
@@ -132,7 +138,8 @@ def place(actor: Actor, body: BodyModel, heading_rad: float, ground_xy: NDArray[
         turned, shape, expression = (torch.from_numpy(a[None]) for a in (rotmats, actor.shape, actor.expression))
         posed = body(turned, shape, expression, torch.zeros(1, 3))
     joints, keypoints, vertices = (part[0].numpy() for part in (posed.joints, posed.keypoints, posed.vertices_lod))
-    move = np.array([*(ground_xy - joints[0, :2]), actor.outfit.sole_m - vertices[:, 2].min()], np.float32)
+    lowest = (vertices + standoff(vertices.astype(np.float64), actor.outfit, figure_of(body)))[:, 2].min()
+    move = np.array([*(ground_xy - joints[0, :2]), -lowest], np.float32)
     hips = np.flatnonzero(figure_of(body).vertices.is_part("hips"))
     bottom = vertices[hips][:, 2].min() + move[2]
     center = joints[body.info.center_joint] + move
@@ -150,7 +157,6 @@ def dress(placed: PlacedActor, body: BodyModel, person: int) -> tuple[Surface, .
     """
     figure, outfit = figure_of(body), placed.actor.outfit
     cloth = tailor(placed.vertices_lod.astype(np.float64), outfit, figure)
-    cloth.vertices[:, 2] = np.maximum(cloth.vertices[:, 2], 0.0)  # soles are flat
     surface = Surface(
         vertices=cloth.vertices.astype(np.float32),
         faces=cloth.faces,
@@ -161,7 +167,26 @@ def dress(placed: PlacedActor, body: BodyModel, person: int) -> tuple[Surface, .
         person=person,
         part=figure.part[cloth.origin],
     )
-    return (surface,)
+    return (surface,) if outfit.skirt is None else (surface, _skirt(placed, body, outfit.skirt, surface))
+
+
+_SKIRT_HANGS_ON = ("pelvis", "spine2", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle")
+
+
+def _skirt(placed: PlacedActor, body: BodyModel, skirt: Skirt, clothes: Surface) -> Surface:
+    names = body.info.keypoint_names
+    joint = {name: placed.keypoints[names.index(name)].astype(np.float64) for name in _SKIRT_HANGS_ON}
+    below = np.flatnonzero(figure_of(body).vertices.is_part("hips", "thigh"))
+    tube = skirt_around(joint, clothes.vertices[below].astype(np.float64), skirt)
+    tube.vertices[:, 2] = np.maximum(tube.vertices[:, 2], 0.0)
+    return replace(
+        clothes,
+        vertices=tube.vertices.astype(np.float32),
+        faces=tube.faces,
+        texture=tube.texture.astype(np.float32),
+        material=np.full(len(tube.faces), skirt.material),
+        part=tube.part,
+    )
 
 
 _FINGERS = sample_hands(np.random.default_rng(0)) != 0

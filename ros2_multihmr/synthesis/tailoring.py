@@ -59,9 +59,22 @@ def tailor(skin: Array, outfit: Outfit, figure: Figure) -> Cloth:
     for column, garment in enumerate(outfit.garments, first):
         pieces = _cut(pieces, column, garment.material)
     place, out, texture, worn = np.split(pieces.columns, [3, 6, 9], axis=1)
+    thick = _thickness(worn, outfit)[:, None]
+    return Cloth(place + thick * out, texture, pieces.faces, pieces.material, pieces.origin)
+
+
+def standoff(skin: Array, outfit: Outfit, figure: Figure) -> Array:
+    """Returns (L, 3) how `tailor` moves the vertices of the reduced mesh [m]."""
+    fields = np.column_stack([covers(garment, figure.vertices) for garment in outfit.garments])
+    moves: Array = normals(skin, figure.faces) * _thickness(fields, outfit)[:, None]
+    return moves
+
+
+def _thickness(fields: Array, outfit: Outfit) -> Array:
+    """(V,) how far the thickest garment stands off, from (V, G) fields."""
     thickness = np.array([garment.thickness_m for garment in outfit.garments])
-    thick = ((worn >= 0) * thickness).max(1, initial=0.0)
-    return Cloth(place + thick[:, None] * out, texture, pieces.faces, pieces.material, pieces.origin)
+    thickest: Array = ((fields >= 0) * thickness).max(1, initial=0.0)
+    return thickest
 
 
 def _cut(pieces: _Pieces, column: int, material: int) -> _Pieces:

@@ -39,18 +39,33 @@ class Garment:
 
 
 @dataclass(frozen=True)
+class Skirt:
+    """A skirt, or the lower part of a dress.
+
+    Attributes:
+        material: Index into the outfit's materials.
+        length: Its hem: 1 at the knees, 2 at the ankles.
+        flare: How much wider it gets for each thigh's length.
+    """
+
+    material: int
+    length: float
+    flare: float
+
+
+@dataclass(frozen=True)
 class Outfit:
     """How a person looks.
 
     Attributes:
         materials: The first is skin.
         garments: Inner ones first; later ones cover earlier ones.
-        sole_m: Height of the soles [m].
+        skirt: Worn over everything below the waist, if any.
     """
 
     materials: tuple[Material, ...]
     garments: tuple[Garment, ...]
-    sole_m: float
+    skirt: Skirt | None = None
 
 
 # sRGB, light to dark; tones spread over the range of the Monk scale.
@@ -136,7 +151,7 @@ class _Closet:
         self.garments.append(Garment(kind, material, thickness_m, ends))
 
 
-def sample_outfit(rng: Rng, *, split: Split, gender: float, age: float) -> Outfit:
+def sample_outfit(rng: Rng, *, split: Split, gender: float, age: float, upright: bool = True) -> Outfit:
     """Draws skin, hair and clothes.
 
     Args:
@@ -144,6 +159,7 @@ def sample_outfit(rng: Rng, *, split: Split, gender: float, age: float) -> Outfi
         split: Whose designs the clothes are of.
         gender: 0 for a man, 1 for a woman, as far as beards and skirts go.
         age: Of the body's shape: 2/3 for the young adult, 1 for old.
+        upright: True if skirts may hang: they do not fold as those of sitting people would.
     """
     tones = np.array([linear(color) for color in _SKIN.split()])
     tone = rng.uniform(0, len(tones) - 1)
@@ -152,10 +168,11 @@ def sample_outfit(rng: Rng, *, split: Split, gender: float, age: float) -> Outfi
     closet = _Closet(rng, split, Material(color, color, grain=0.03, gloss=0.12, seed=int(rng.integers(1 << 20))))
     _face(closet, color)
     _bottom(closet)
-    sole = _shoes(closet)
-    _top(closet)
+    _shoes(closet)
+    shirt = _top(closet)
     _hair(closet, tone / len(tones), gender, age)
-    return Outfit(tuple(closet.materials), tuple(closet.garments), sole)
+    skirt = _skirt(closet, shirt) if upright and gender > 0.5 and rng.random() < 0.35 else None
+    return Outfit(tuple(closet.materials), tuple(closet.garments), skirt)
 
 
 def _face(closet: _Closet, skin: Color) -> None:
@@ -176,20 +193,19 @@ def _bottom(closet: _Closet) -> None:
     closet.wear("trousers", material, float(thickness), waist, length)
 
 
-def _shoes(closet: _Closet) -> float:
+def _shoes(closet: _Closet) -> None:
     rng = closet.rng
     kind = rng.random()
     if kind < 0.08:
-        return 0.0
+        return
     if kind < 0.35:
         closet.wear("socks", closet.cloth("bottom"), 0.004, rng.uniform(1.55, 1.9))
     thickness = rng.uniform(0.008, 0.016)
     shaft = rng.uniform(1.3, 1.75) if rng.random() < 0.15 else rng.uniform(1.9, 2.0)
     closet.wear("shoes", closet.cloth("leather"), thickness, shaft)
-    return thickness
 
 
-def _top(closet: _Closet) -> None:
+def _top(closet: _Closet) -> int:
     rng = closet.rng
     sleeve = rng.choice([rng.uniform(1.75, 1.98), rng.uniform(0.35, 0.85), rng.uniform(-0.1, 0.2)], p=[0.5, 0.42, 0.08])
     hem, neckline = rng.uniform(-0.22, 0.16), rng.uniform(0.075, 0.13)
@@ -202,6 +218,17 @@ def _top(closet: _Closet) -> None:
         closet.wear("jacket", material, rng.uniform(0.014, 0.03), *ends)
     if rng.random() < 0.06:
         closet.wear("gloves", closet.cloth("leather"), 0.003, rng.uniform(1.85, 1.97))
+    return shirt
+
+
+def _skirt(closet: _Closet, shirt: int) -> Skirt:
+    """A skirt of its own cloth, or with the shirt a dress; the trousers below are skin or tights."""
+    rng = closet.rng
+    dress = rng.random() < 0.5
+    material = shirt if dress else closet.cloth("top" if rng.random() < 0.4 else "bottom")
+    if rng.random() < 0.7:
+        closet.garments = [garment for garment in closet.garments if garment.kind != "trousers"]
+    return Skirt(material, rng.uniform(0.5, 1.6), rng.uniform(0.05, 0.45))
 
 
 def _hair(closet: _Closet, darkness: float, gender: float, age: float) -> None:
