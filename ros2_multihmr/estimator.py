@@ -45,6 +45,7 @@ def create_estimator(config: EstimatorConfig, stopwatch: Stopwatch | None = None
             config.backend,
             precision=config.precision,
             threads=config.threads,
+            engine_cache=config.engine_cache,
             nms_kernel=config.nms_kernel,
             max_humans=config.max_humans,
         )

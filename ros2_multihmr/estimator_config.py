@@ -26,6 +26,9 @@ class EstimatorConfig(Settings):
         "Of the network's backbone; auto: float32, or an exported file's own",
         choices=("auto", "float32", "float16", "bfloat16"),
     )
+    engine_cache: str = setting(
+        "", "Folder where backend tensorrt keeps what it built for this GPU; empty: ~/.cache/multihmr/tensorrt"
+    )
     threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
     detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)

@@ -21,7 +21,7 @@ from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import describe_file, open_backend
 from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
-from ros2_multihmr.backends.onnxruntime_backend import CUDA, OnnxRuntimeBackend
+from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, TENSORRT, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import create_estimator
@@ -164,15 +164,84 @@ def test_exports_of_others(exported: ExportReport, tmp_path: Path, metadata: dic
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_providers_that_are_not_there(exported: ExportReport, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("provider", "device", "backend"), [(CUDA, "cuda", "auto"), (TENSORRT, "auto", "tensorrt")])
+def test_providers_that_are_not_there(
+    exported: ExportReport, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: str, device: str, backend: str
+) -> None:
     runtime = onnxruntime_backend.import_runtime()
-    if CUDA not in runtime.get_available_providers():
-        with pytest.raises(ValueError, match=f"no {CUDA}, only .*Install onnxruntime-gpu in place of onnxruntime"):
-            open_backend(str(exported.path), "cuda", max_humans=12)
+    settings: dict[str, Any] = {"max_humans": 12, "engine_cache": str(tmp_path)}
+    if provider not in runtime.get_available_providers():
+        with pytest.raises(ValueError, match=f"no {provider}, only .*Install onnxruntime-gpu in place of onnxruntime"):
+            open_backend(str(exported.path), device, backend, **settings)
     # A provider whose libraries are missing: ONNX Runtime would go on with the CPU and only log it.
-    monkeypatch.setattr(runtime, "get_available_providers", lambda: [CUDA])
-    with pytest.raises(ValueError, match=f"could not load {CUDA}.*Use device cpu or backend torch"):
-        OnnxRuntimeBackend(exported.path, CUDA)
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [provider])
+    with pytest.raises(ValueError, match=f"could not load {provider}.*Meanwhile use device cpu and backend auto"):
+        open_backend(str(exported.path), device, backend, **settings)
+
+
+class FakeGpu:
+    """ONNX Runtime as a machine with a GPU has it: it tells what it was asked for, and computes on the CPU."""
+
+    def __init__(self, real: Any) -> None:
+        self._real, self.asked = real, []
+        self.SessionOptions = real.SessionOptions
+
+    def get_available_providers(self) -> list[str]:
+        return [TENSORRT, CUDA, CPU]
+
+    def InferenceSession(self, path: str, options: Any, *, providers: list[tuple[str, dict[str, Any]]]) -> Any:
+        self.asked.append(providers)
+        session = self._real.InferenceSession(path, options, providers=[CPU])
+        session.get_providers = lambda: [name for name, _ in providers]
+        return session
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    fake = FakeGpu(onnxruntime_backend.import_runtime())
+    monkeypatch.setattr(onnxruntime_backend, "import_runtime", lambda: fake)
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("device", "backend", "precision", "asked"),
+    [
+        ("cpu", "auto", "auto", [(CPU, {})]),
+        ("cuda", "onnxruntime", "auto", [(CUDA, {"device_id": 0, "use_tf32": 0}), (CPU, {})]),
+        ("cuda:1", "auto", "auto", [(CUDA, {"device_id": 1, "use_tf32": 0}), (CPU, {})]),
+        ("auto", "tensorrt", "auto", (0, False)),
+        ("cuda:1", "tensorrt", "float16", (1, True)),
+    ],
+)
+def test_parameters_choose_the_provider(
+    gpu: FakeGpu, exported: ExportReport, tmp_path: Path, device: str, backend: str, precision: str, asked: Any
+) -> None:
+    cache = tmp_path / "engines" / "here"
+    settings: dict[str, Any] = {"precision": precision, "max_humans": 12, "engine_cache": str(cache)}
+    opened = open_backend(str(exported.path), device, backend, **settings)
+    if backend == "tensorrt":
+        index, half = asked
+        engines = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+        tensorrt = (TENSORRT, {"device_id": index, "trt_fp16_enable": half, **engines})
+        asked = [tensorrt, (CUDA, {"device_id": index, "use_tf32": 0}), (CPU, {})]
+    assert gpu.asked == [asked] and cache.is_dir() == (backend == "tensorrt")
+    expected = TorchBackend(small_network(max_humans=12)).infer(*small_inputs(1), 0.5)
+    torch.testing.assert_close(opened.infer(*small_inputs(1), 0.5).depth.cpu(), expected.depth, atol=1e-4, rtol=1e-4)
+    opened.unload()
+    opened.load()
+    assert gpu.asked == [asked, asked]
+
+
+def test_an_engine_cache_that_cannot_be(gpu: FakeGpu, exported: ExportReport) -> None:
+    with pytest.raises(ValueError, match=r"engine_cache .*small\.onnx: the folder cannot be made .*give another one"):
+        open_backend(str(exported.path), "cuda", "tensorrt", max_humans=12, engine_cache=str(exported.path))
+    assert gpu.asked == []
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:first"])
+def test_devices_of_exports_that_cannot_be(exported: ExportReport, device: str) -> None:
+    with pytest.raises(ValueError, match=f"device: expected auto, cpu, cuda or cuda:<index>; got '{device}'"):
+        open_backend(str(exported.path), device, max_humans=12)
 
 
 def test_without_onnx_runtime(exported: ExportReport, monkeypatch: pytest.MonkeyPatch) -> None:

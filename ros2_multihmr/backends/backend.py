@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -64,6 +64,7 @@ def open_backend(
     nms_kernel: int = 3,
     max_humans: int = 20,
     threads: int = 0,
+    engine_cache: str = "",
 ) -> Backend:
     """Reads weights and makes them ready to run.
 
@@ -76,6 +77,7 @@ def open_backend(
         nms_kernel: Side of the window in which only the best score survives [tokens].
         max_humans: Most people per image.
         threads: CPU threads of the whole process; 0 leaves them as they are.
+        engine_cache: Folder in which TensorRT keeps what it built; "" for ~/.cache/multihmr/tensorrt.
 
     Raises:
         WeightsError: The weights file is missing, damaged, or not what was expected.
@@ -94,7 +96,7 @@ def open_backend(
     if is_onnx and backend == "torch":
         raise ValueError(f"{weights}: backend torch runs weights, not exports: use backend auto or onnxruntime")
     if is_onnx:
-        return _open_onnx(weights, device, backend, precision, threads, settings)
+        return _open_onnx(weights, device, backend, precision, settings, threads=threads, engine_cache=engine_cache)
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -103,7 +105,7 @@ def open_backend(
 
 
 def _open_onnx(
-    path: str, device: str, backend: str, precision: str, threads: int, settings: dict[str, int]
+    path: str, device: str, backend: str, precision: str, settings: dict[str, int], **options: Any
 ) -> OnnxRuntimeBackend:
     tensorrt = backend == "tensorrt"
     if precision != "auto" and not (tensorrt and precision == "float16"):
@@ -117,7 +119,7 @@ def _open_onnx(
     provider = TENSORRT if tensorrt else {"cpu": CPU, "cuda": CUDA}.get(name)
     if provider is None or (index and not index.isdigit()):
         raise ValueError(f"device: expected auto, cpu, cuda or cuda:<index>; got {device!r}")
-    opened = OnnxRuntimeBackend(path, provider, int(index or 0), threads=threads, half=precision == "float16")
+    opened = OnnxRuntimeBackend(path, provider, int(index or 0), half=precision == "float16", **options)
     for setting, wanted in settings.items():
         if (has := getattr(opened.config, setting)) != wanted:
             raise ValueError(f"{path}: exported with {setting} {has}, got {wanted}: set it to that, or export again")

@@ -30,7 +30,14 @@ class OnnxRuntimeBackend:
     """Runs an exported network."""
 
     def __init__(
-        self, path: str | Path, provider: str = CPU, device_index: int = 0, *, threads: int = 0, half: bool = False
+        self,
+        path: str | Path,
+        provider: str = CPU,
+        device_index: int = 0,
+        *,
+        threads: int = 0,
+        half: bool = False,
+        engine_cache: str | Path = "",
     ) -> None:
         """Opens a file.
 
@@ -40,13 +47,15 @@ class OnnxRuntimeBackend:
             device_index: Which GPU.
             threads: CPU threads; 0: as many as there are cores.
             half: True to let TensorRT compute a float32 file in 16 bits where that is faster.
+            engine_cache: Folder in which TensorRT keeps what it built; "" for `ENGINE_CACHE`.
 
         Raises:
             WeightsError: The file is missing, damaged, or not one of ours.
-            ValueError: ONNX Runtime is not installed, or cannot use the provider here.
+            ValueError: ONNX Runtime is not installed, or cannot use the provider or the folder here.
         """
         self._path = Path(path).expanduser()
-        self._open = lambda: open_session(self._path, _providers(provider, device_index, half), threads)
+        cache = Path(engine_cache or ENGINE_CACHE).expanduser()
+        self._open = lambda: open_session(self._path, _providers(provider, device_index, half, cache), threads)
         self._session = self._open()
         self._config = _read_config(self._session, self._path)
         self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
@@ -109,7 +118,7 @@ def open_session(path: Path, providers: list[tuple[str, dict[str, Any]]], thread
     if provider not in runtime.get_available_providers():
         raise ValueError(
             f"this ONNX Runtime has no {provider}, only {', '.join(runtime.get_available_providers())}. "
-            "Install onnxruntime-gpu in place of onnxruntime, or use device cpu."
+            "Install onnxruntime-gpu in place of onnxruntime, or use device cpu and backend auto."
         )
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file. Give the path of a file that `multihmr export` wrote.")
@@ -123,7 +132,7 @@ def open_session(path: Path, providers: list[tuple[str, dict[str, Any]]], thread
     if session.get_providers()[0] != provider:  # it would go on with the CPU
         raise ValueError(
             f"ONNX Runtime could not load {provider}: its CUDA, cuDNN or TensorRT libraries are missing or of another "
-            "version (https://onnxruntime.ai/docs/execution-providers). Use device cpu or backend torch meanwhile."
+            "version (https://onnxruntime.ai/docs/execution-providers). Meanwhile use device cpu and backend auto."
         )
     return session
 
@@ -143,14 +152,18 @@ def import_runtime() -> Any:
     return onnxruntime
 
 
-def _providers(provider: str, device_index: int, half: bool) -> list[tuple[str, dict[str, Any]]]:
+def _providers(provider: str, device_index: int, half: bool, cache: Path) -> list[tuple[str, dict[str, Any]]]:
     """What runs the network, and what runs operators that the one before cannot."""
     cpu: tuple[str, dict[str, Any]] = (CPU, {})
     cuda = (CUDA, {"device_id": device_index, "use_tf32": 0})  # float32 means float32
     if provider != TENSORRT:
         return [cpu] if provider == CPU else [cuda, cpu]
-    cache = Path(ENGINE_CACHE).expanduser()
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"engine_cache {cache}: the folder cannot be made ({error.strerror}); give another one"
+        ) from error
     engines = {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
     return [(TENSORRT, {"device_id": device_index, "trt_fp16_enable": half, **engines}), cuda, cpu]
 
