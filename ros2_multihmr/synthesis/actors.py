@@ -14,12 +14,13 @@ from ros2_multihmr.synthesis.faces import sample_face
 from ros2_multihmr.synthesis.figure import figure_of
 from ros2_multihmr.synthesis.gait import Gait, walking
 from ros2_multihmr.synthesis.hands import sample_hands
+from ros2_multihmr.synthesis.outfit import Outfit, Skirt
 from ros2_multihmr.synthesis.poses import sample_pose
 from ros2_multihmr.synthesis.rig import rig_of
 from ros2_multihmr.synthesis.skirts import skirt_around
 from ros2_multihmr.synthesis.surface import Surface
 from ros2_multihmr.synthesis.tailoring import standoff, tailor
-from ros2_multihmr.synthesis.wardrobe import Outfit, Skirt, Split, sample_outfit
+from ros2_multihmr.synthesis.wardrobe import Split, sample_outfit
 
 Array = NDArray[np.float32]
 

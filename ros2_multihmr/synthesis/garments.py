@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.synthesis.figure import Spots
-from ros2_multihmr.synthesis.wardrobe import Garment
+from ros2_multihmr.synthesis.outfit import Garment
 
 Array = NDArray[np.float64]
 Ends = tuple[float, ...]

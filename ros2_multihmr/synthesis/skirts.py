@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.body.parts import PARTS
-from ros2_multihmr.synthesis.wardrobe import Skirt
+from ros2_multihmr.synthesis.outfit import Skirt
 
 Array = NDArray[np.float64]
 _AROUND = 28

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.synthesis.figure import Figure
 from ros2_multihmr.synthesis.garments import covers
-from ros2_multihmr.synthesis.wardrobe import Outfit
+from ros2_multihmr.synthesis.outfit import Outfit
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.intp]

@@ -7,11 +7,12 @@ no cloth that is learned from is tested on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
+from ros2_multihmr.synthesis.outfit import Garment, Outfit, Skirt
 from ros2_multihmr.synthesis.surface import Material
 
 Split = Literal["train", "val"]
@@ -19,54 +20,6 @@ Color = tuple[float, float, float]
 Rng = np.random.Generator
 
 DESIGNS = {"train": (0, 1 << 20), "val": (1 << 20, (1 << 20) + (1 << 14))}
-
-
-@dataclass(frozen=True)
-class Garment:
-    """Something worn, or hair: a region of the skin that is coloured and pushed outwards.
-
-    Attributes:
-        kind: One of `garments.KINDS`: which region.
-        material: Index into the outfit's materials.
-        thickness_m: How far it stands off the skin [m].
-        ends: What the region needs to know of its borders, see `garments.KINDS`.
-    """
-
-    kind: str
-    material: int
-    thickness_m: float
-    ends: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Skirt:
-    """A skirt, or the lower part of a dress.
-
-    Attributes:
-        material: Index into the outfit's materials.
-        length: Its hem: 1 at the knees, 2 at the ankles.
-        flare: How much wider it gets for each thigh's length.
-    """
-
-    material: int
-    length: float
-    flare: float
-
-
-@dataclass(frozen=True)
-class Outfit:
-    """How a person looks.
-
-    Attributes:
-        materials: The first is skin.
-        garments: Inner ones first; later ones cover earlier ones.
-        skirt: Worn over everything below the waist, if any.
-    """
-
-    materials: tuple[Material, ...]
-    garments: tuple[Garment, ...]
-    skirt: Skirt | None = None
-
 
 # sRGB, light to dark; tones spread over the range of the Monk scale.
 _SKIN = "f4dcc8 edc9ab e3b995 d9a57f cf9a72 c08a63 b07a52 9a6643 835436 6d442b 593723 452a1b 38231a"
