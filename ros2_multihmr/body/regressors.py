@@ -22,7 +22,8 @@ from torch import Tensor
 
 from ros2_multihmr.body.skeletons import BODY_25, COCO_17, H36M_14, H36M_17, SMPL_24
 from ros2_multihmr.body.smplx_file import NUM_VERTICES, find_model, read_template
-from ros2_multihmr.body.smplx_pickle import Matrix, read_pickled_arrays
+from ros2_multihmr.body.smplx_pickle import read_pickled_arrays
+from ros2_multihmr.body.sparse import Matrix, sparse_matrix
 
 SMPL_VERTICES = 6890
 _SUFFIXES = (".npy", ".npz", ".pkl")
@@ -180,19 +181,9 @@ def _find(folder: Path, names: Sequence[str], remedy: str) -> Path:
 def _read_matrix(path: Path, keys: Sequence[str]) -> Matrix:
     """Reads a matrix, dense or sparse, as a CSR matrix of float64."""
     try:
-        if path.suffix == ".npz" and _is_of_scipy(path):
-            matrix = scipy.sparse.load_npz(path).tocsr()
-            matrix.check_format(full_check=True)
-        else:
-            matrix = _array_of(path, keys)
-        return scipy.sparse.csr_matrix(matrix, dtype=np.float64)
+        return scipy.sparse.csr_matrix(_array_of(path, keys), dtype=np.float64)
     except (ValueError, TypeError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not a joint regressor or vertex mapping ({error}): get the file again") from error
-
-
-def _is_of_scipy(path: Path) -> bool:
-    with np.load(path, allow_pickle=False) as file:
-        return {"format", "shape", "data"} <= set(file.files)
 
 
 def _array_of(path: Path, keys: Sequence[str]) -> NDArray[Any] | Matrix:
@@ -203,6 +194,8 @@ def _array_of(path: Path, keys: Sequence[str]) -> NDArray[Any] | Matrix:
         arrays = read_pickled_arrays(path)
         return arrays[_key(("", *keys), list(arrays))]
     with np.load(path, allow_pickle=False) as file:
+        if "format" in file.files:  # scipy.sparse.save_npz
+            return sparse_matrix(bytes(file["format"].item()).decode("ascii"), file)
         return file[_key((*keys, "arr_0"), file.files)]
 
 
