@@ -94,7 +94,9 @@ def _spans(corners: Array, nearness: Array, width: int, height: int, slack: floa
     first = (nearness[:, 0] - slope_x * x - slope_y * y)[triangle]
     first += slope_x[triangle] * start + slope_y[triangle] * row
     # Slivers have no slope worth the name: nothing on them is nearer than their nearest corner.
-    first = first.clip(nearness.min(axis=1)[triangle], nearness.max(axis=1)[triangle])
+    a, b, c = nearness.T
+    low, high = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
+    first = first.clip(low[triangle], high[triangle])
     return _Spans(triangle, row * width + start, length, first.astype(np.float32), slope_x[triangle].astype(np.float32))
 
 

@@ -36,15 +36,15 @@ def gather(
         if grouped and spots:
             spot = _beside(rng, spots)
         person = place(actor, body, _heading(rng, spot, spots if grouped else []), spot)
+        middle, radius = footprint(person)
         for _ in range(_TRIES):
-            middle, radius = footprint(person)
             if ground.free(float(middle[0]), float(middle[1]), radius):
                 ground.take(float(middle[0]), float(middle[1]), radius)
                 people.append(person)
                 spots.append(spot)
                 break
             spot = _spot(rng, eye, close_up, farthest)
-            person = moved(person, spot - middle)
+            person, middle = moved(person, spot - middle), spot
     return people
 
 
@@ -60,7 +60,8 @@ def footprint(person: PlacedActor) -> tuple[Floats, float]:
     flat = person.vertices_lod[:, :2].astype(np.float64)
     middle = (flat.min(axis=0) + flat.max(axis=0)) / 2.0
     away = np.hypot(*(flat - middle).T)
-    return middle, float(np.percentile(away, _SHARE_INSIDE)) + 0.04
+    inside = len(away) * _SHARE_INSIDE // 100
+    return middle, float(np.partition(away, inside)[inside]) + 0.04
 
 
 def _spot(rng: Rng, eye: Eye, close_up: bool, farthest: float) -> Floats:

@@ -10,6 +10,7 @@ A texture has three axes: across, up and back. A pattern lies in the plane (acro
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -62,6 +63,7 @@ _LOOKS: dict[str, tuple[tuple[float, float], tuple[float, float], tuple[float, f
     "leaf": ((0.18, 0.4), (0.35, 0.85), (0.15, 0.6), (0.08, 0.5), 0.3),
     "thing": ((0.0, 1.0), (0.0, 0.95), (0.08, 1.0), (0.04, 0.6), 0.6),
 }
+_TURNED = ("cloth", "thing")  # roles whose patterns lie at any angle
 # Strongest fine irregularity.
 _GRAINS = {"leaf": 0.3, "ground": 0.25, "wall": 0.02, "ceiling": 0.015}
 
@@ -83,11 +85,11 @@ def sample_material(rng: np.random.Generator, role: str, split: str, *, pattern:
     return Material(
         color=first,
         second=tuple(float(a + blend * (b - a)) for a, b in zip(first, second)),  # type: ignore[arg-type]
-        pattern=pattern or str(rng.choice(patterns)),
-        scale_m=float(np.exp(rng.uniform(*np.log(scale)))),
-        angle_rad=float(rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])) if role in ("cloth", "thing") else 0.0,
+        pattern=pattern or patterns[rng.integers(len(patterns))],
+        scale_m=scale[0] * (scale[1] / scale[0]) ** float(rng.random()),
+        angle_rad=(0.0, math.pi / 2, float(rng.uniform(0, math.pi)))[rng.integers(3)] if role in _TURNED else 0.0,
         grain=float(rng.uniform(0.0, _GRAINS.get(role, 0.1))),
-        gloss=float(rng.choice([0.0, 0.0, rng.uniform(0.0, 0.6)])),
+        gloss=max(0.0, float(rng.uniform(-1.2, 0.6))),
         seed=sample_seed(rng, split),
     )
 

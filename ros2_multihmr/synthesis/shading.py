@@ -18,6 +18,7 @@ Array = NDArray[np.float32]
 
 _AROUND = np.float32(0.12)  # of a lamp's light goes to all sides
 _SHARPNESS = np.float32(24.0)  # of highlights
+_GAP, _STEEP = np.float32(1.6), np.float32(3.0)  # crevices end where what is around is half as near again
 _DULL = 0.02  # a gloss that nobody sees
 _LIFT_M = np.float32(0.02)  # off the surface, so that it throws no shadow on itself
 
@@ -106,12 +107,14 @@ def _glint(rays: Array, to_light: Array, normal: Array, strength: Array) -> Arra
 def _crevices(view: View, camera: Camera) -> Array:
     """(H W,) part of the ambient light that is left where what is around is nearer: corners, under tables, feet."""
     nearness = np.divide(1.0, view.depth, out=np.zeros_like(view.depth), where=view.depth > 0.0)
-    darkness = np.zeros_like(nearness)
-    for part in (0.02, 0.08):
-        around = cv2.blur(nearness, (2 * int(part * camera.width) + 1,) * 2)
-        in_front = np.maximum(around / np.maximum(nearness, np.float32(1e-4)) - np.float32(1.0), 0.0)
-        # Things far in front are not close by: their share falls again.
-        darkness += in_front / (1.0 + (in_front * 8.0) ** 2)
+    own, darkness = np.maximum(nearness, np.float32(1e-4)), np.zeros_like(nearness)
+    for part in (0.015, 0.05):
+        side = 2 * int(part * camera.width) + 1
+        around = cv2.blur(nearness, (side, side))
+        nearest = cv2.dilate(nearness, np.ones((side, side), np.uint8))
+        in_front = np.maximum(around / own - np.float32(1.0), 0.0)
+        # What stands far in front of a wall does not darken it.
+        darkness += in_front * np.clip(_GAP - _STEEP * (nearest / own - np.float32(1.0)), 0.0, 1.0)
     return np.asarray(1.0 - np.minimum(3.5 * darkness, 0.6), np.float32).ravel()
 
 
