@@ -66,6 +66,7 @@ ALLOWED: dict[str, set[str]] = {
         "render",
         "overlay",
         "hardware",
+        "folders",
     }
     | LEAVES,
     "evaluation": {

@@ -62,7 +62,7 @@ class OptimiserSettings(Settings):
     beta1: float = setting(0.9, "Memory of the gradient's mean", low=0.0, high=0.9999)
     beta2: float = setting(0.98, "Memory of the gradient's square", low=0.0, high=0.99999)
     warm_up_steps: int = setting(500, "Steps in which the learning rate climbs from zero", low=0)
-    clip_norm: float = setting(1.0, "Longest gradient; 0 for any", low=0.0)
+    clip_norm: float = setting(100.0, "Longest gradient; 0 for any", low=0.0)
     ema: float = setting(
         0.999, "Memory of the averaged weights, those that are kept; 0 for none", low=0.0, high=0.99999
     )
