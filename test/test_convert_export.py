@@ -7,7 +7,9 @@ from small_network import small_network
 
 from ros2_multihmr import cli, export
 from ros2_multihmr.backends.agreement import Agreement
+from ros2_multihmr.flags import parse_flags
 from ros2_multihmr.model.checkpoint import load_weights, save_weights
+from ros2_multihmr.ros.run import Options
 
 
 @pytest.fixture
@@ -70,3 +72,17 @@ def test_an_export_that_disagrees_fails(weights, capsys, monkeypatch):
     monkeypatch.setattr("ros2_multihmr.backends.export.export_onnx", disagree)
     assert export.main(export.Options(weights=str(weights))) == 1
     assert "not exported: depth 0.5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["896_L", "672_L", "672_B", "672_S", "1288_L_bedlam", "1288_L_agora", "672_L_anny"])
+def test_readme_tells_of_every_official_checkpoint(name):
+    """How to get it, its licence, and a command whose flags are flags."""
+    readme = Path(__file__).resolve().parents[1] / "README.md"
+    row = next(line for line in readme.read_text().splitlines() if f"--weights multiHMR_{name}.pt`" in line)
+    _, what, get, licence, command, _ = (cell.strip() for cell in row.split("|"))
+    size, backbone = name.split("_")[:2]
+    assert what.startswith(f"{size} px, ViT-{backbone}, " + ("Anny" if "anny" in name else "SMPL-X"))
+    assert "](https://" in get and ("](https://" in licence or licence == "the same")
+    program, verb, *flags = command.strip("`").split()
+    options = parse_flags(Options, flags, program=f"{program} {verb}")
+    assert (program, verb, options.weights) == ("multihmr", "run", f"multiHMR_{name}.pt")
