@@ -78,11 +78,10 @@ def view_of(triangles: Triangles, camera: Camera, T_camera_world: Floats, people
         people: Number of people in the scene.
     """
     front = cut_near(triangles.moved(T_camera_world))
-    corners, nearness = _project(front.points, camera)
+    corners, nearness = project(front.points, camera)
     facing = faces_viewer(corners)
-    front, corners, nearness = front.take(facing), corners[facing], nearness[facing]
-    whole = _silhouettes(corners, nearness, front.person, people, camera)
-    visible = touches(corners, camera.width, camera.height)
+    whole = _silhouettes(corners, nearness, np.where(facing, front.person, -1), people)
+    visible = facing & touches(corners, camera.width, camera.height)
     front, corners, nearness = front.take(visible), corners[visible], nearness[visible]
     fine = SAMPLES * corners + (SAMPLES - 1) / 2.0
     found = rasterize(fine, nearness, SAMPLES * camera.width, SAMPLES * camera.height).triangle
@@ -128,7 +127,8 @@ class _Planes(NamedTuple):
         return depth, over_z
 
 
-def _project(points: Floats, camera: Camera) -> tuple[Floats, Floats]:
+def project(points: Floats, camera: Camera) -> tuple[Floats, Floats]:
+    """Returns corners (F, 3, 2) in the image [px] and their nearness (F, 3) of points (F, 3, 3) in front."""
     nearness = 1.0 / points[..., 2]
     return points[..., :2] * nearness[..., None] * (camera.fx, camera.fy) + (camera.cx, camera.cy), nearness
 
@@ -233,14 +233,12 @@ def _groups(samples: NDArray[np.int32], key: NDArray[np.int32]) -> tuple[NDArray
 _MOST_SAMPLES = 1 << 20
 
 
-def _silhouettes(
-    corners: Floats, nearness: Floats, person: NDArray[np.int32], people: int, camera: Camera
-) -> NDArray[np.int64]:
+def _silhouettes(corners: Floats, nearness: Floats, person: NDArray[np.int32], people: int) -> NDArray[np.int64]:
     """Size of each person's silhouette in samples, alone and without borders; far outside, in coarser samples."""
     whole = np.zeros(people, np.int64)
     for index in range(people):
-        own = person == index
-        if not own.any():
+        own = np.flatnonzero(person == index)
+        if not len(own):
             continue
         fine = SAMPLES * corners[own] + (SAMPLES - 1) / 2.0
         first = np.floor(fine.min(axis=(0, 1)))

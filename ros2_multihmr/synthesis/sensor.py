@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _BLACK = np.float32(0.02)  # darker than this is as good as black to the meter
-_SHOULDER = np.float32(1.2)  # how early highlights give in
+_SHOULDER = 1.2  # how early highlights give in
+_TONES, _BRIGHTEST = 8192, 1.5  # entries of the tone curve, up to the root of this light
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,14 @@ def _smear(light: Array, sensor: Sensor) -> Array:
 
 def _tone(light: Array, sensor: Sensor) -> Array:
     """Tone curve with a soft shoulder, contrast and saturation; (H, W, 3) in [0, 1] about."""
-    tone = np.power((1.0 - np.exp(-_SHOULDER * light)) / (1.0 - np.exp(-_SHOULDER)), np.float32(sensor.gamma))
-    np.minimum(tone, 1.0, out=tone)
-    tone += sensor.contrast * (tone * tone * (3.0 - 2.0 * tone) - tone)
-    grey = tone.mean(axis=2, keepdims=True)
-    return np.asarray(grey + sensor.saturation * (tone - grey), np.float32)
+    # Looked up by the light's root, by which the curve's steps are even: finer than the picture's own.
+    root = np.arange(_TONES) * (_BRIGHTEST / (_TONES - 1))
+    curve = np.minimum((1.0 - np.exp(-_SHOULDER * root**2)) / (1.0 - np.exp(-_SHOULDER)), 1.0) ** sensor.gamma
+    curve += sensor.contrast * (curve * curve * (3.0 - 2.0 * curve) - curve)
+    place = np.sqrt(light) * np.float32((_TONES - 1) / _BRIGHTEST) + np.float32(0.5)
+    tone = curve.astype(np.float32)[np.minimum(place, np.float32(_TONES - 1)).astype(np.int32)]
+    mix = sensor.saturation * np.eye(3) + (1.0 - sensor.saturation) / 3.0  # with the mean of the channels
+    return np.asarray(tone @ mix.astype(np.float32), np.float32)
 
 
 def _compress(picture: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
