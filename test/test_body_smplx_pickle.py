@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -212,13 +213,39 @@ def test_truncated_pickles_are_refused(tmp_path: Path, part: float) -> None:
         create_body("smplx", tmp_path)
 
 
-def test_sparse_matrices_with_impossible_indices_are_refused(tmp_path: Path) -> None:
-    matrix = scipy.sparse.csc_matrix(np.eye(3))
-    for change in ({"indices": np.array([0, 1, 7], np.int32)}, {"_shape": (10**12, 3)}):
-        broken = scipy.sparse.csc_matrix(np.eye(3))
-        vars(broken).update(vars(matrix) | change)
-        with pytest.raises(ValueError):
-            read(pickle.dumps({"m": broken}), tmp_path)
+CROOKED = {  # some of them crash scipy
+    "index": {"indices": np.array([0, 1, 7], np.int32)},
+    "negative": {"indices": np.array([0, 1, -7], np.int32)},
+    "ends before": {"indptr": np.array([0, 10**6, 10**6, 0], np.int32)},
+    "falls": {"indptr": np.array([0, 2, 1, 3], np.int32)},
+    "short": {"indptr": np.array([0, 3], np.int32)},
+    "starts late": {"indptr": np.array([2, 2, 2, 3], np.int32)},
+    "fewer numbers": {"data": np.ones(1)},
+    "fractions": {"indices": np.array([0.0, 1, 2])},
+    "huge": {"_shape": (10**12, 3)},
+    "no number": {"data": None},
+}
+
+
+@pytest.mark.parametrize("how", CROOKED)
+@pytest.mark.parametrize("form", ["csc", "csr"])
+def test_sparse_matrices_that_contradict_themselves_are_refused(tmp_path: Path, form: str, how: str) -> None:
+    broken = getattr(scipy.sparse, f"{form}_matrix")(np.eye(3))
+    vars(broken).update(CROOKED[how])
+    with pytest.raises(ValueError):
+        read(pickle.dumps({"m": broken}), tmp_path)
+
+
+def test_mutations_of_a_pickle_end_in_arrays_or_value_errors(tmp_path: Path) -> None:
+    with chumpy() as kind:
+        content = {"a": np.ones((2, 3)), "m": scipy.sparse.csc_matrix(np.eye(3)), "c": kind(np.ones(2))}
+        written = [python2(content), *(pickle.dumps(content, protocol=protocol) for protocol in (0, 2, 5))]
+    rng = np.random.default_rng(0)
+    for _ in range(600):
+        data = bytearray(written[rng.integers(len(written))])
+        data[rng.integers(len(data))] = rng.integers(256) if rng.random() < 0.5 else rng.choice(list(b"Rbcoitu.}])se0"))
+        with contextlib.suppress(ValueError):
+            read(bytes(data), tmp_path)
 
 
 def test_the_error_of_a_body_names_what_was_refused(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ classes are ever called by the pickle, and chumpy need not be installed. Every o
 
 from __future__ import annotations
 
+import mmap
 import pickle
 import re
 import struct
+import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +50,9 @@ def read_pickled_arrays(path: Path) -> dict[str, NDArray[Any] | Matrix]:
     """
     with path.open("rb") as file:
         try:
-            content = _Unpickler(file, encoding="latin1").load()
+            # A map, not the file: it hands out what is there, where a file first takes as much memory as is asked for.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                content = _Unpickler(data, encoding="latin1").load()
             values = content if isinstance(content, dict) else {"": content}
             arrays = {str(key): _array(value) for key, value in values.items()}
         except PickleRefusedError:
@@ -203,8 +207,19 @@ _ALLOWED: dict[tuple[str, str], type] = {
 }
 
 
-class _Unpickler(pickle._Unpickler):
+_WrittenInPython: Any = pickle._Unpickler
+
+
+class _Unpickler(_WrittenInPython):
     """The unpickler that is written in Python: files that are crooked on purpose can crash the one written in C."""
+
+    dispatch: ClassVar = dict(_WrittenInPython.dispatch)
+
+    def load_bytearray8(self) -> None:
+        size = int.from_bytes(self.read(8), "little")
+        self.append(bytearray(self.read(min(size, sys.maxsize))))
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
     def find_class(self, module: str, name: str) -> type:
         if (module, name) in _ALLOWED:
