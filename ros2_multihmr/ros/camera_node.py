@@ -239,6 +239,7 @@ def _spin(node: CameraNode, stop: threading.Event) -> None:
     executor.add_node(node)
     while not (stop.is_set() or node.done):
         executor.spin_once(timeout_sec=_POLL_S)
+    executor.shutdown()  # left to the garbage collector, it would complain once ROS is down
 
 
 if __name__ == "__main__":

@@ -156,6 +156,7 @@ def _record(recorder: Recorder, stop: threading.Event) -> None:
             executor.spin_once(timeout_sec=_STOP_PERIOD_S)
     finally:
         recorder.close()
+    executor.shutdown()  # left to the garbage collector, it would complain once ROS is down
     recorder.get_logger().info(", ".join(f"{count} of {topic}" for topic, count in recorder.counts.items()))
 
 

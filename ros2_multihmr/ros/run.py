@@ -152,5 +152,6 @@ def _watch(live: Live, group: ProcessGroup, camera_arguments: list[str], stop: t
             if group.ended() == [camera]:  # the node may still work on the last image; it says when not
                 spin_until(lambda: monitor.settled(end_s) or time.monotonic() > end_s + _LAST_IMAGE_S)
         live.update(monitor.table())
+        executor.shutdown()  # left to the garbage collector, it would complain once ROS is down
     finally:
         rclpy.try_shutdown()
