@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -128,6 +130,21 @@ def test_visibility_agrees_with_what_is_hidden(samples):
                 assert keypoints.mean() > 0.85
             if visibility < 0.1:
                 assert keypoints.mean() < 0.6
+
+
+def test_nothing_is_kept_between_samples(body):
+    config = SceneConfig(longer_side=64)
+    for seed in range(4):
+        synthesize(seed, config, body)
+    tracemalloc.start(1)
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for seed in range(10, 18):
+            synthesize(seed, config, body)
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 60_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_nobody(body):

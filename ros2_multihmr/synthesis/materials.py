@@ -12,7 +12,6 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +149,7 @@ def evaluate(
     Returns:
         (3, P) linear reflectance and (P,) gloss.
     """
-    table = _table(tuple(materials))
+    table = _table(materials)
     kinds = table.pattern[index]
     albedo = np.empty((3, len(index)), np.float32)
     order = np.argsort(kinds, kind="stable")
@@ -173,8 +172,7 @@ class _Table(NamedTuple):
     chance: Array  # (4, M)
 
 
-@lru_cache(maxsize=2)
-def _table(materials: tuple[Material, ...]) -> _Table:
+def _table(materials: Sequence[Material]) -> _Table:
     angle = np.array([m.angle_rad for m in materials], np.float32)
     return _Table(
         np.array([PATTERNS.index(m.pattern) for m in materials], np.uint8),
