@@ -48,7 +48,7 @@ def synthesize(seed: int, config: SceneConfig, body: BodyModel) -> Sample:
     scene, people = sample_scene(np.random.default_rng((SPLITS.index(config.split), seed)), config, body)
     picture, view = picture_and_view(scene)
     labels = labels_of(people, view, scene, body)
-    labels, dense = _present(labels, view)
+    labels, dense = present(labels, view)
     return Sample(f"{config.split}-{seed:08d}", picture, scene.camera, labels, dense)
 
 
@@ -114,7 +114,7 @@ def keypoints_visible(keypoints: NDArray[np.float32], view: View, camera: Camera
     return (inside & (own | ~in_front)).astype(np.float32)
 
 
-def _present(labels: Labels, view: View) -> tuple[Labels, Dense]:
+def present(labels: Labels, view: View) -> tuple[Labels, Dense]:
     """Leaves out people of whom the image shows nothing, and numbers the others."""
     here = np.flatnonzero(view.seen > 0)
     number = np.zeros(len(view.seen) + 1, np.uint8)
