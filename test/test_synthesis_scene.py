@@ -17,6 +17,8 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.samples import Sample
 from ros2_multihmr.synthesis.config import KINDS, SceneConfig
 from ros2_multihmr.synthesis.crowd import footprint
+from ros2_multihmr.synthesis.furniture import STANDING
+from ros2_multihmr.synthesis.rooms import Ground, stand
 from ros2_multihmr.synthesis.synthetic import sample_scene, synthesize
 from ros2_multihmr.synthesis.views import sample_eye
 
@@ -175,6 +177,14 @@ def test_people_stand_on_the_floor_and_not_in_each_other(body):
                 assert np.hypot(*(middle - other)) > 0.999 * (radius + reach)
         for person in people:
             assert 0.0 <= person.vertices_lod[:, 2].min() < 0.2
+
+
+def test_things_too_large_for_a_room_stand_in_its_middle_or_not_at_all():
+    rng = np.random.default_rng(0)
+    for seed in range(40):
+        low = rng.uniform(-2.0, 2.0, 2)
+        thing = STANDING[0](np.random.default_rng(seed), "train")
+        stand(rng, thing, Ground(), low, low + (0.1, rng.uniform(0.1, 8.0)))
 
 
 def test_training_and_validation_differ(body, samples):

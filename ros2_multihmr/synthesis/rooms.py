@@ -57,9 +57,9 @@ def make_room(rng: Rng, split: str, low: Floats, high: Floats, ground: Ground, c
 
 def stand(rng: Rng, thing: Thing, ground: Ground, low: Floats, high: Floats, tries: int = 4) -> list[Surface]:
     """Puts a thing anywhere within a rectangle where the ground is free; nothing if it finds no place."""
+    middle, reach = (low + high) / 2, np.maximum((high - low) / 2 - thing.radius, 0.0)
     for _ in range(tries):
-        inside = np.minimum(thing.radius, (high - low) / 2)
-        x, y = rng.uniform(low + inside, high - inside)
+        x, y = rng.uniform(middle - reach, middle + reach)
         if ground.free(x, y, thing.radius):
             ground.take(x, y, thing.radius)
             return [thing.at((x, y), rng.choice([0.0, np.pi / 2, np.pi, rng.uniform(0, 2 * np.pi)]))]
