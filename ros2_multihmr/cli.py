@@ -33,6 +33,7 @@ VERBS = {
     "convert": Verb("ros2_multihmr.convert", "weights, official ones too, to safetensors", ("weights",)),
     "export": Verb("ros2_multihmr.export", "weights to ONNX, checked against PyTorch", ("weights",)),
     "synthesize": Verb("ros2_multihmr.synthesize", "synthetic people with exact truth, to train and to evaluate on"),
+    "synthesize clip": Verb("ros2_multihmr.synthesis.make_clip", "a clip of synthetic people who walk and stand"),
     "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
     "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),

@@ -53,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "shards": {"samples", "codec", "manifest", "model"},
     "bulk": {"samples", "shards", "manifest"},
     "contact_sheet": {"samples", "body", "camera", "render", "palette"},
-    "synthesis": {"samples", "body", "camera", "rasterizer"} | LEAVES,
+    "synthesis": {"samples", "shards", "body", "camera", "rasterizer"} | LEAVES,
     "training": {
         "samples",
         "shards",

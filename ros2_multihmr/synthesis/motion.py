@@ -1,4 +1,4 @@
-"""Motion: people who walk along ways over the floor, or stay and move their arms and heads; who is where at any time."""
+"""Motion: people who walk along ways over the floor, or stay and move arms and head; who is where at any time."""
 
 from __future__ import annotations
 
@@ -155,8 +155,10 @@ class Performer:
 
 
 def _level(angles: Floats) -> Floats:
-    """The posture (A,) with the pelvis straight and the chest where it was: a pelvis that turns swings the legs aside,
-    and the foot that carries would slide over the floor."""
+    """The posture (A,) with the pelvis straight and the chest where it was.
+
+    A pelvis that turns swings the legs aside, and the foot that carries would slide over the floor.
+    """
     level = angles.copy()
     level[PLACE["twist"]] += level[PLACE["root_turn"]]
     level[PLACE["root_turn"]] = 0.0
