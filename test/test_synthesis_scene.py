@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import hashlib
 import subprocess
@@ -184,7 +183,7 @@ def test_a_thing_as_large_as_its_room_has_one_place_in_it_whatever_rounding_says
     low, high = np.full(2, -8.736543028518502), np.full(2, -0.5388317218435565)
     assert (high - (high - low) / 2 < low + (high - low) / 2).all()  # the middle, from one side and from the other
     thing = STANDING[0](np.random.default_rng(0), "train")
-    (surface,) = stand(np.random.default_rng(0), dataclasses.replace(thing, radius=9.0), Ground(), low, high)
+    (surface,) = stand(np.random.default_rng(0), thing._replace(radius=9.0), Ground(), low, high)
     assert np.allclose(surface.vertices[:, :2].mean(0), (low + high) / 2, atol=0.5)
 
 
