@@ -39,7 +39,7 @@ endif
 
 help:
 	@echo 'make setup    the virtual environment $(VENV), with everything in it'
-	@echo 'make demo     camera, node and subscriber on sample photographs; pictures and a recording in out/demo'
+	@echo 'make demo     camera, node and subscriber on photographs and a clip with known truth; pictures in out/demo'
 	@echo 'make test     all tests           (ARGS="-k camera" picks some)'
 	@echo 'make check    style and types (make lint), and all tests'
 	@echo 'make colcon   a real colcon build and test of the package, from PyPI wheels alone'

@@ -37,7 +37,7 @@ VERBS = {
     "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
     "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
-    "demo": Verb("ros2_multihmr.ros.demo", "photographs and a video through the whole graph, into a bag"),
+    "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
     "benchmark startup": Verb("ros2_multihmr.startup", "time and memory until the first image is done"),
     "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),

@@ -23,6 +23,7 @@ _LINES = (214, 216, 218)
 _WORDS = (120, 124, 130)
 _VIEW = (232, 240, 250)
 _CAMERA = (60, 64, 72)
+_OUTLINE = (20, 20, 24)
 _MARGIN_M = 0.8
 _HEIGHT_M = 500.0  # from so high above, perspective vanishes
 _ARROW_M = 0.55
@@ -58,6 +59,7 @@ def top_view(
     ids: Sequence[int] | NDArray[np.integer] | None = None,
     note: str = "",
     size: int = 720,
+    outlines: Sequence[NDArray[np.floating]] = (),
 ) -> Picture:
     """Draws people from above, each in the colour of its id, with heading and the uncertainty of its place.
 
@@ -69,6 +71,7 @@ def top_view(
         ids: One id per person; 1, 2, ... by falling score if not given.
         note: Shown in a strip below; empty for none.
         size: Side of the picture [px].
+        outlines: (V, 3) points each, in the same frame, whose outline is drawn: where people truly are, for example.
 
     Returns:
         (size, size, 3) uint8 RGB.
@@ -79,7 +82,7 @@ def top_view(
     ids = list(range(1, len(humans) + 1)) if ids is None else [int(identity) for identity in ids]
     if len(ids) != len(humans):
         raise ValueError(f"top_view: expected one id for each of {len(humans)} people, got {len(ids)}")
-    chart, scale = _fit(humans, size), text_scale(size, size)
+    chart, scale = _fit([humans.box_min, humans.box_max, *outlines], size), text_scale(size, size)
     picture = np.full((size, size, 3), _PAPER, np.uint8)
     _draw_view(picture, chart, camera)
     _draw_grid(picture, chart, scale)
@@ -87,16 +90,19 @@ def top_view(
     _draw_meshes(picture, chart, humans, ids)
     for origin, rotation, identity in zip(humans.origin, humans.rotation, ids, strict=True):
         _draw_person(picture, chart, origin, rotation[:, 0], identity, scale)
+    for points in outlines:
+        hull = cv2.convexHull(chart.px(np.asarray(points, np.float64)).astype(np.float32))
+        cv2.polylines(picture, [np.round(hull).astype(np.int32)], True, _OUTLINE, max(1, round(2 * scale)), cv2.LINE_AA)
     if note:
         draw_note(picture, note, scale)
     return picture
 
 
-def _fit(humans: Humans, size: int) -> _Map:
-    """Fits camera and people into the square, the camera at its lower edge."""
-    low, high = humans.box_min.astype(np.float64), humans.box_max.astype(np.float64)
-    depth = max(4.0, high[:, 2].max(initial=0.0) + 2.0 * _MARGIN_M)
-    half_width = max(2.0, np.abs(low[:, 0]).max(initial=0.0), np.abs(high[:, 0]).max(initial=0.0)) + _MARGIN_M
+def _fit(corners: Sequence[NDArray[np.floating]], size: int) -> _Map:
+    """Fits camera and points (N, 3) into the square, the camera at its lower edge."""
+    points = np.concatenate(corners).astype(np.float64)
+    depth = max(4.0, points[:, 2].max(initial=0.0) + 2.0 * _MARGIN_M)
+    half_width = max(2.0, np.abs(points[:, 0]).max(initial=0.0)) + _MARGIN_M
     span = max(depth, 2.0 * half_width)
     return _Map(size, size / span, -span / 2.0, span - _MARGIN_M)
 

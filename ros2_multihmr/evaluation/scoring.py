@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.body.body_model import BodyModel
+from ros2_multihmr.body.body_model import BodyInfo, BodyModel
 from ros2_multihmr.evaluation.errors import PX_SIZE, Errors, errors_of
 from ros2_multihmr.evaluation.geometry import BODY_POINTS, NAMES, Geometry, describe, places
 from ros2_multihmr.evaluation.matching import match
@@ -75,6 +75,24 @@ class Scores:
         return self.guess >= 0
 
 
+class Case(NamedTuple):
+    """One image: what is true, and who was found.
+
+    Attributes:
+        sample: The image.
+        truth: Its people.
+        found: The people found in it.
+        same_body: True if the meshes of both have the same vertices.
+        seconds: Time that finding them took; NaN where nobody measured.
+    """
+
+    sample: Sample
+    truth: Geometry
+    found: Geometry
+    same_body: bool
+    seconds: float = float("nan")
+
+
 class _ImageScore(NamedTuple):
     facts: Facts
     guess: Array
@@ -106,31 +124,47 @@ def score(
         labels = sample.labels
         truth = describe(true_body, labels.rotmats, labels.shape, labels.expression, labels.center, sample.camera)
         for name, predictor in predictors.items():
-            rows[name].append(_score_image(index, sample, truth, true_body, predictor(sample), bodies[name]))
+            case = _case(sample, truth, true_body, predictor(sample), bodies[name])
+            rows[name].append(_score_image(index, case, true_body.info))
     return [_joined(name, keys, of_images) for name, of_images in rows.items()]
 
 
-def _score_image(
-    index: int, sample: Sample, truth: Geometry, true_body: BodyModel, guess: Prediction, body: BodyModel
-) -> _ImageScore:
+def score_cases(name: str, cases: Sequence[Case], true_body: BodyInfo) -> Scores:
+    """Compares people found with the truth, where both are at hand as geometry.
+
+    Args:
+        name: What found them.
+        cases: One per image.
+        true_body: The body of the samples' labels.
+    """
+    rows = [_score_image(index, case, true_body) for index, case in enumerate(cases)]
+    return _joined(name, [case.sample.key for case in cases], rows)
+
+
+def _case(sample: Sample, truth: Geometry, true_body: BodyModel, guess: Prediction, body: BodyModel) -> Case:
     rotmats = rotvec_to_rotmat(guess.rotvecs)
     found = describe(body, rotmats, guess.shape, guess.expression, guess.center, sample.camera)
+    return Case(sample, truth, found, body.info.name == true_body.info.name, guess.seconds)
+
+
+def _score_image(index: int, case: Case, true_body: BodyInfo) -> _ImageScore:
+    sample, truth, found = case.sample, case.truth, case.found
     counts = sample.labels.visibility >= MIN_VISIBILITY
     pairs = match(found.px[:, BODY_POINTS], truth.px[:, BODY_POINTS], counts)
     counting = np.flatnonzero(counts)
     rows = np.searchsorted(counting, pairs.truth)
     guessed = np.full(len(counting), -1.0)
     guessed[rows] = pairs.guess
-    visible = sample.labels.keypoint_visible[:, places(true_body.info)] > 0
+    visible = sample.labels.keypoint_visible[:, places(true_body)] > 0
     here, there = _chosen(found, pairs.guess), _chosen(truth, pairs.truth)
     scale = PX_SIZE / max(sample.camera.width, sample.camera.height)
-    of_pairs = errors_of(here, there, visible[pairs.truth], scale, body.info.name == true_body.info.name)
+    of_pairs = errors_of(here, there, visible[pairs.truth], scale, case.same_body)
     ordered, compared = depth_order(here.root[:, 2], there.root[:, 2])
     return _ImageScore(
         facts=_facts(index, counting, truth, sample, visible),
         guess=guessed,
         errors=Errors(*(_spread(values, rows, len(counting)) for values in of_pairs)),
-        numbers=(len(pairs.false), len(pairs.ignored), ordered, compared, guess.seconds),
+        numbers=(len(pairs.false), len(pairs.ignored), ordered, compared, case.seconds),
     )
 
 

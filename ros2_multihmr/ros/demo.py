@@ -1,4 +1,4 @@
-"""`multihmr demo`: photographs and a video through camera, node and recorder processes, into pictures and a bag."""
+"""`multihmr demo`: photographs and a clip through camera, node and recorder processes, into pictures, errors, a bag."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import cv2
-import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
@@ -19,9 +18,10 @@ from rich.markup import escape
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.folders import check_folder, make_folder
-from ros2_multihmr.ros.demo_report import Part, problems, read_recording
-from ros2_multihmr.ros.demo_sender import READY_S, VIDEO_RATE_HZ, DemoError, Sender, failure
-from ros2_multihmr.ros.demo_show import show, write_pictures
+from ros2_multihmr.ros.demo_report import Part, answers_of, problems, read_recording
+from ros2_multihmr.ros.demo_sender import READY_S, DemoError, Sender, failure
+from ros2_multihmr.ros.demo_show import show, show_advice, write_pictures
+from ros2_multihmr.ros.demo_truth import clip_part, show_errors
 from ros2_multihmr.ros.processes import (
     RECORDING,
     ProcessGroup,
@@ -36,19 +36,18 @@ from ros2_multihmr.ros.run import (
     stop_signals,
 )
 from ros2_multihmr.settings import setting
-from ros2_multihmr.sources import open_source, read_image
+from ros2_multihmr.sources import open_source
 
 _PHOTOGRAPH = "samples/basketball.jpg"
 _FOV_DEG = 60.0  # the photographs' cameras are unknown
-_VIDEO_SIZE = (480, 360)
 
 
 @dataclass(frozen=True)
 class Options(EstimatorConfig):
-    """Sends sample photographs and a video through a real ROS 2 graph of three processes, and shows what comes out."""
+    """Sends photographs and a rendered clip through a real ROS 2 graph, and compares what comes out with the truth."""
 
     out: str = setting("out/demo", "Folder for pictures, bag and logs; an earlier demo's bag there is replaced")
-    video_images: int = setting(40, "Length of the video [images]", low=2, high=1000)
+    clip_images: int = setting(40, "How many images of the clip are sent, from its begin on", low=1, high=40)
 
 
 def main(options: Options) -> int:
@@ -56,19 +55,20 @@ def main(options: Options) -> int:
     console, out, start = Console(), Path(options.out), time.monotonic()
     check_out(out)
     make_folder(out, "--out")
-    samples = asset(_PHOTOGRAPH).parent
-    photographs = list(open_source(str(samples)).frames())
-    video, video_fov_deg = make_video(out / "video.mp4", options.video_images)
-    parts = [
-        Part("photographs", str(samples), _FOV_DEG, tuple(frame.name for frame in photographs)),
-        Part("video", str(video), video_fov_deg, tuple(f"video_{i:03d}" for i in range(options.video_images))),
-    ]
-    try:
-        sent = exchange(options, parts, out, console)
-    except DemoError as error:
-        console.print(f"[red]{escape(str(error))}[/]")
-        return 1
+    with TemporaryDirectory() as folder:
+        parts = [photographs(), clip_part(Path(folder), options.clip_images)]
+        try:
+            sent = exchange(options, parts, out, console)
+        except DemoError as error:
+            console.print(f"[red]{escape(str(error))}[/]")
+            return 1
     return report(sent, out, console, start)
+
+
+def photographs() -> Part:
+    """The photographs that come with the package."""
+    folder = asset(_PHOTOGRAPH).parent
+    return Part("photographs", str(folder), _FOV_DEG, tuple(frame.name for frame in open_source(str(folder)).frames()))
 
 
 def check_out(out: Path) -> None:
@@ -89,6 +89,10 @@ def report(parts: list[Part], out: Path, console: Console, start_s: float) -> in
     """Shows what the bag holds, and says what is missing in it; returns the exit code."""
     recording = read_recording(out / "bag", parts)
     show(console, recording, parts, write_pictures(out, recording, parts), out)
+    for part, answers in zip(parts, answers_of(recording, parts)):
+        if part.truth:
+            show_errors(console, part, answers, recording)
+    show_advice(console, recording)
     missing = problems(recording, parts)
     for problem in missing:
         console.print(f"[red]{escape(problem)}[/]")
@@ -97,23 +101,6 @@ def report(parts: list[Part], out: Path, console: Console, start_s: float) -> in
     )
     console.print(f"Done in {time.monotonic() - start_s:.0f} s: {all_came}.")
     return 1 if missing else 0
-
-
-def make_video(path: Path, count: int) -> tuple[Path, float]:
-    """Writes a video that pans over a sample photograph from left to right.
-
-    Returns:
-        The file, and the field of view of its images over their longer side [degrees].
-    """
-    photograph = read_image(asset(_PHOTOGRAPH))
-    height, width = photograph.shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), VIDEO_RATE_HZ, _VIDEO_SIZE)
-    for x in np.linspace(0, width - _VIDEO_SIZE[0], count).round().astype(int):
-        y = (height - _VIDEO_SIZE[1]) // 2
-        writer.write(cv2.cvtColor(photograph[y : y + _VIDEO_SIZE[1], x : x + _VIDEO_SIZE[0]], cv2.COLOR_RGB2BGR))
-    writer.release()
-    half_tangent = np.tan(np.radians(_FOV_DEG) / 2.0) * max(_VIDEO_SIZE) / max(width, height)
-    return path, float(np.degrees(2.0 * np.arctan(half_tangent)))
 
 
 def exchange(options: EstimatorConfig, parts: list[Part], out: Path, console: Console) -> list[Part]:

@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker
 
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.monitor import STAGE_SUFFIX, stage_keys
+from ros2_multihmr.samples import Sample
 
 Stamp = tuple[int, int]
 Picture = NDArray[np.uint8]
@@ -26,8 +27,10 @@ class Part:
     Attributes:
         name: What they are called.
         source: Where they come from.
-        fov_deg: Field of view over their longer side [degrees].
+        fov_deg: Field of view over their longer side [degrees]; 0 where a calibration says more.
         names: A name per image, in the order in which they are sent.
+        calibration: The camera's calibration file; empty: `fov_deg` holds.
+        truth: What is true of each image; empty where nobody knows.
         sent_ns: From when to when they were sent and answered [ns since the epoch]; None if not known.
         losses: What the node says became of images without people, by reason.
     """
@@ -36,6 +39,8 @@ class Part:
     source: str
     fov_deg: float
     names: tuple[str, ...]
+    calibration: str = ""
+    truth: tuple[Sample, ...] = ()
     sent_ns: tuple[int, int] | None = None
     losses: Mapping[str, int] = field(default_factory=dict)
 
@@ -156,8 +161,8 @@ def problems(recording: Recording, parts: Sequence[Part]) -> list[str]:
         for name, one in zip(image_names(part, answers), answers):
             found += [f"{part.name}, {name}: {text}" for text in _missing(one, recording)]
         found += [f"{part.name}, says the node: {count} x {why}" for why, count in part.losses.items() if count]
-    if not any(answers.humans.humans for answers in recording.answers if answers.humans):
-        found.append("nobody was found in any image")
+        if part.truth and not any(one.humans.humans for one in answers if one.humans):
+            found.append(f"{part.name}: nobody was found in any image, though people are in them")
     return found
 
 

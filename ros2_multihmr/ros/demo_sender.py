@@ -18,9 +18,8 @@ from ros2_multihmr.ros.monitor import Monitor, lost_images
 from ros2_multihmr.ros.processes import Process, ProcessGroup, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_REMAPS
 
-VIDEO_RATE_HZ = 10.0
 READY_S = 120.0
-_PHOTO_RATE_HZ = 1.0
+_FIRST_RATE_HZ, _MOST_RATE_HZ = 1.0, 10.0
 _BUSY_SHARE = 0.4  # the next image comes when the last one is surely done: here, nothing should be dropped
 _ATTEMPTS = 4
 _LINGER_S = 1.0  # what is still under way to the recorder
@@ -57,10 +56,10 @@ class Sender:
             KeyboardInterrupt: `stop` was set.
         """
         self._spin_until(lambda: self._monitor.connected)
-        sent, rate_hz = [], _PHOTO_RATE_HZ
+        sent, rate_hz = [], _FIRST_RATE_HZ
         for part in parts:
             sent.append(self._send(part, rate_hz))
-            rate_hz = min(VIDEO_RATE_HZ, _BUSY_SHARE / max(self._monitor.people.slowest_s, 1e-3))
+            rate_hz = min(_MOST_RATE_HZ, _BUSY_SHARE / max(self._monitor.people.slowest_s, 1e-3))
         return sent
 
     def _send(self, part: Part, rate_hz: float) -> Part:
@@ -112,8 +111,8 @@ def new_losses(before: Mapping[str, int], after: Mapping[str, int], sent: int) -
 
 def _camera_parameters(part: Part, rate_hz: float) -> dict[str, Any]:
     listeners = 3  # node, recorder and monitor: none may miss the first image
-    parameters = {"source": part.source, "fov_deg": part.fov_deg, "rate_hz": rate_hz, "loop": False}
-    return parameters | {"wait_for_subscribers": listeners}
+    parameters = {"source": part.source, "rate_hz": rate_hz, "loop": False, "wait_for_subscribers": listeners}
+    return parameters | {"calibration": part.calibration, "fov_deg": 0.0 if part.calibration else part.fov_deg}
 
 
 def _failed(group: ProcessGroup) -> list[Process]:

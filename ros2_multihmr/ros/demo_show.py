@@ -1,8 +1,8 @@
-"""What the demo shows: pictures and a video from the bag, and tables of what flowed how fast."""
+"""What the demo shows: pictures and a video from the bag, tables of what flowed how fast, and what to make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,42 +14,59 @@ from rich.table import Table
 
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording, answers_of, image_names
+from ros2_multihmr.ros.demo_truth import fullest, true_meshes
 from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans
+from ros2_multihmr.samples import Sample
 from ros2_multihmr.top_view import top_view
 
 _OVERLAY_RATE_HZ = 10.0
 
 
-def draw_top_view(answers: Answers, recording: Recording) -> Picture:
-    """Draws the people of one image from above, from the messages alone."""
+def draw_top_view(answers: Answers, recording: Recording, truth: Sample | None = None) -> Picture:
+    """Draws the people of one image from above, from the messages alone; and the outlines of those who are there."""
     people = answers.humans
     if people is None:
         raise ValueError("nothing came for this image: there is nothing to draw")
     body = received_body(recording.body_models[people.body_model])
     ids = [int(human.track_id) for human in people.humans]
     humans = received_humans(people, body, [marker_points(answers.meshes[identity]) for identity in ids])
-    return top_view(humans, received_camera(people), ids=ids, note=UNTRAINED_NOTE if people.untrained else "")
+    note = UNTRAINED_NOTE if people.untrained else ""
+    outlines = list(true_meshes(truth)) if truth else []
+    return top_view(humans, received_camera(people), ids=ids, note=note, outlines=outlines)
 
 
 def write_pictures(out: Path, recording: Recording, parts: Sequence[Part]) -> list[Path]:
-    """Writes overlay and top view of every photograph, and the video's overlays as a video; returns the files.
+    """Writes overlay and top view of every photograph, and of a clip all overlays as a video; returns the files.
 
     What did not come is left out.
     """
     files: list[Path] = []
-    photographs, video = answers_of(recording, parts)
-    for name, answers in zip(image_names(parts[0], photographs), photographs):
-        pictures = {"overlay": answers.overlay}
-        if drawable(answers, recording):
-            pictures["top_view"] = draw_top_view(answers, recording)
-        for kind, picture in pictures.items():
-            if picture is not None:
-                files.append(out / f"{name}_{kind}.png")
-                Image.fromarray(picture).save(files[-1])
-    if overlays := [answers.overlay for answers in video if answers.overlay is not None]:
-        files.append(out / "video_overlay.mp4")
-        _write_video(files[-1], overlays)
+    for part, answers in zip(parts, answers_of(recording, parts)):
+        if not part.truth:
+            for name, one in zip(image_names(part, answers), answers):
+                files += _write_both(out, name, one, recording)
+            continue
+        if len(answers) == len(part.truth):  # else nobody knows which image is which
+            shown = fullest(part.truth)
+            files += _write_both(out, part.name, answers[shown], recording, part.truth[shown])
+        if overlays := [one.overlay for one in answers if one.overlay is not None]:
+            files.append(out / f"{part.name}_overlay.mp4")
+            _write_video(files[-1], overlays)
     return files
+
+
+def _write_both(
+    out: Path, name: str, answers: Answers, recording: Recording, truth: Sample | None = None
+) -> Iterator[Path]:
+    """Writes overlay and top view of one image, as far as they came."""
+    pictures = {"overlay": answers.overlay}
+    if drawable(answers, recording):
+        pictures["top_view"] = draw_top_view(answers, recording, truth)
+    for kind, picture in pictures.items():
+        if picture is not None:
+            path = out / f"{name}_{kind}.png"
+            Image.fromarray(picture).save(path)
+            yield path
 
 
 def drawable(answers: Answers, recording: Recording) -> bool:
@@ -78,14 +95,27 @@ def show(console: Console, recording: Recording, parts: Sequence[Part], files: S
     for stage, value in recording.stages_ms.items():
         stages.add_row(escape(stage), f"{value:.2f}")
     console.print("Inside the node:", stages)
-    first = next((answers.humans for answers in recording.answers if answers.humans is not None), None)
     console.print(f"Pictures and videos: {', '.join(file.name for file in files)}")
+    console.print("From above, the dark outlines of the clip's picture are where people really are.")
     console.print(f"Bag: {out / 'bag'} (MCAP; opens in Foxglove and with `ros2 bag play`)")
-    console.print("basketball.jpg is by Erik Drost (CC BY 2.0); its overlays and the video are adaptations.")
-    if first is not None and first.untrained:
+    console.print("basketball.jpg is by Erik Drost (CC BY 2.0); its overlay is an adaptation.")
+
+
+def show_advice(console: Console, recording: Recording) -> None:
+    """Says what to expect of these weights."""
+    first = next((answers.humans for answers in recording.answers if answers.humans is not None), None)
+    if first is None:
+        return
+    if first.untrained:
         console.print(
             f"[bold yellow]The weights ({escape(first.weights)}) are untrained: the bodies are random, no use. "
             "This shows that everything flows; for trained weights: --weights FILE.[/]"
+        )
+    else:
+        console.print(
+            f"The errors above are those of the weights {escape(first.weights)} on rendered people. On photographs "
+            "nobody knows the truth: look at the pictures. Small weights that were trained on rendered people alone "
+            "miss more people there, see some who are none, and place and pose them less exactly."
         )
 
 

@@ -1,4 +1,4 @@
-"""People as they were received: messages back to `Humans`, as far as drawing them needs it."""
+"""People as they were received: messages back to what draws them and to what compares them with the truth."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+from multihmr.msg import Human
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
+from ros2_multihmr.evaluation.geometry import Geometry, places
 from ros2_multihmr.humans import Humans
 
 Points = NDArray[np.float64]
@@ -84,6 +86,38 @@ def received_humans(people: Any, body: BodyInfo, meshes: Sequence[Points]) -> Hu
         name: np.array([one[name] for one in received], np.float32) for name in (received[0] if received else ())
     }
     return replace(empty, **(blank | known))
+
+
+def received_geometry(people: Any, body: BodyInfo) -> Geometry:
+    """Returns the people of a HumanArray, but for those lost, as the points that are compared with the truth.
+
+    Args:
+        people: The message.
+        body: Body of the same name.
+
+    Returns:
+        N people as they are in the message; their meshes have no vertices.
+
+    Raises:
+        ValueError: The body lacks keypoints that are compared.
+    """
+    humans = [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
+    count, known, keypoints = len(humans), places(body), len(body.keypoint_names)
+    poses = [human.pose.pose for human in humans]
+    turns = np.array([(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses])
+    return Geometry(
+        keypoints=_points(humans, "keypoints_3d", (keypoints, 3))[:, known],
+        px=_points(humans, "keypoints_2d", (keypoints, 2))[:, known],
+        root=np.array([(p.position.x, p.position.y, p.position.z) for p in poses]).reshape(count, 3),
+        axes=Rotation.from_quat(turns).as_matrix() if count else np.zeros((0, 3, 3)),
+        vertices=np.zeros((count, 0, 3), np.float32),
+    )
+
+
+def _points(humans: Sequence[Any], name: str, shape: tuple[int, int]) -> Points:
+    """(N, *shape) one field of all people."""
+    rows = [np.reshape(np.asarray(getattr(human, name), np.float64), shape) for human in humans]
+    return np.array(rows).reshape(-1, *shape)
 
 
 def _zeros(count: int, like: NDArray[np.float32]) -> NDArray[np.float32]:

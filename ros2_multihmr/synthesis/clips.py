@@ -95,7 +95,7 @@ def clip(seed: int, config: ClipConfig, body: BodyModel, ways: Sequence[Way] | N
     if seed < 0:
         raise ValueError(f"clip: expected a seed that is not negative, got {seed}")
     rng = np.random.default_rng((SPLITS.index(config.split), seed, _STREAM))
-    eye = _eye(rng, config)
+    eye = sample_camera(rng, config)
     ways = sample_ways(rng, eye, config) if ways is None else tuple(ways)
     if met := collision(ways, config):
         raise ValueError(f"clip: {met}; give ways that keep apart")
@@ -121,18 +121,23 @@ def sample_ways(rng: Rng, eye: Eye, config: ClipConfig) -> tuple[Way, ...]:
 
 def collision(ways: Sequence[Way], config: ClipConfig) -> str:
     """Says who comes too near to whom, or to the camera, and when; empty if all keep apart."""
-    times = np.arange(0.0, config.duration_s + _LOOK_S, _LOOK_S)
+    times = _looks(config)
     spots = [_spots(way, times) for way in ways]
     own = _camera_spots(config, times)
     for index, spot in enumerate(spots):
         near = np.linalg.norm(spot - own, axis=1) - _RADIUS_M[type(ways[index])] - _CAMERA_M
         if near.min() < 0.0:
-            return f"person {index} comes too near to the camera after {times[near.argmin()]:.1f} s"
+            return f"person {index} comes too near to the camera after {times[near < 0.0][0]:.1f} s"
     for (a, one), (b, other) in combinations(enumerate(spots), 2):
         near = np.linalg.norm(one - other, axis=1) - _RADIUS_M[type(ways[a])] - _RADIUS_M[type(ways[b])]
         if near.min() < 0.0:
-            return f"people {a} and {b} come too near to each other after {times[near.argmin()]:.1f} s"
+            return f"people {a} and {b} come too near to each other after {times[near < 0.0][0]:.1f} s"
     return ""
+
+
+def _looks(config: ClipConfig) -> Floats:
+    """(N,) times at which it is looked who is where [s]."""
+    return np.arange(0.0, config.duration_s + _LOOK_S, _LOOK_S, dtype=np.float64)
 
 
 def _spots(way: Way, times: Floats) -> Floats:
@@ -140,8 +145,8 @@ def _spots(way: Way, times: Floats) -> Floats:
     return np.array([follow(time_s)[0] for time_s in times.tolist()])
 
 
-def _eye(rng: Rng, config: ClipConfig) -> Eye:
-    """A camera like a robot's or a room's, whose optics are not quite symmetric."""
+def sample_camera(rng: Rng, config: ClipConfig) -> Eye:
+    """Draws a camera like a robot's or a room's, whose optics are not quite symmetric; it looks along x."""
     width, height = config.longer_side, round(config.longer_side * 9 / 16)
     focal = width / 2.0 / np.tan(np.radians(rng.uniform(60.0, 68.0)) / 2.0)
     k = np.diag([focal, focal * rng.uniform(0.995, 1.005), 1.0])
@@ -177,7 +182,7 @@ def _coming(rng: Rng, eye: Eye, config: ClipConfig, index: int) -> Way:
 
 def _stage(rng: Rng, eye: Eye, config: ClipConfig, body: BodyModel, ways: Sequence[Way]) -> _Stage:
     performers = tuple(Performer(rng, body, cast(Split, config.split), way, config.duration_s) for way in ways)
-    times = np.arange(0.0, config.duration_s + _LOOK_S, _LOOK_S)
+    times = _looks(config)
     taken = [_camera_spots(config, times), *(_spots(way, times) for way in ways)]
     ground = Ground()
     for spots, radius in zip(taken, (_CAMERA_M, *(_RADIUS_M[type(way)] for way in ways))):
@@ -231,7 +236,8 @@ def _camera_pose(stage: _Stage, config: ClipConfig, time_s: float) -> Floats:
 
 def _camera_spots(config: ClipConfig, times: Floats) -> Floats:
     """(N, 2) places on the floor that the camera is above."""
-    return np.outer(times, (_DRIVE_M_PER_S if config.camera == "drive" else 0.0, 0.0))
+    speed = _DRIVE_M_PER_S if config.camera == "drive" else 0.0
+    return np.stack([speed * times, np.zeros_like(times)], axis=1)
 
 
 _STREAM = 1_000_003  # apart from the seeds of single images, which have no third number
