@@ -96,9 +96,7 @@ def report(parts: list[Part], out: Path, console: Console, start_s: float) -> in
     missing = problems(recording, parts)
     for problem in missing:
         console.print(f"[red]{escape(problem)}[/]")
-    all_came = (
-        "not every image got everything, see above" if missing else "every image got its HumanArray, TF and MarkerArray"
-    )
+    all_came = "something is missing, see above" if missing else "every image got its HumanArray, TF and MarkerArray"
     console.print(f"Done in {time.monotonic() - start_s:.0f} s: {all_came}.")
     return 1 if missing else 0
 
