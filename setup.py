@@ -114,7 +114,10 @@ def ament_files(stage: Path) -> list[tuple[str, list[str]]]:
 setup(
     packages=[*find_packages(include=["ros2_multihmr", "ros2_multihmr.*"]), NAME, f"{NAME}.msg"],
     package_dir={NAME: (ROSIDL_DIR / NAME).as_posix()},
-    package_data={"ros2_multihmr": ["assets/**", "training/recipes/*.yaml"], NAME: [f"*{sysconfig.get_config_var('EXT_SUFFIX')}"]},
+    package_data={
+        "ros2_multihmr": ["assets/**", "training/recipes/*.yaml"],
+        NAME: [f"*{sysconfig.get_config_var('EXT_SUFFIX')}"],
+    },
     exclude_package_data={"ros2_multihmr": ["assets/__pycache__/*"]},
     data_files=[(str(Path("share", NAME, folder)), [str(path) for path in paths]) for folder, paths in SHARE.items()],
     cmdclass={"build": Build, "build_rosidl": BuildRosidl},

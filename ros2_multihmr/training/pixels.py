@@ -1,4 +1,7 @@
-"""Pixels that stay where they are and look otherwise: colour, blur, noise, compression. Images are (H, W, 3) uint8 RGB, in and out."""
+"""Pixels that stay where they are and look otherwise: colour, blur, noise, compression.
+
+Images are (H, W, 3) uint8 RGB, in and out.
+"""
 
 from __future__ import annotations
 
