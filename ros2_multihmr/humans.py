@@ -89,6 +89,12 @@ class Humans:
         arrays = {f.name: getattr(self, f.name)[keep] for f in fields(self) if f.name != "body"}
         return Humans(body=self.body, **arrays)
 
+    def join(self, other: Humans) -> Humans:
+        """Returns these people and then the others, of the same body; both or none with their full meshes."""
+        names = [f.name for f in fields(self) if f.name != "body"]
+        arrays = {name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}
+        return Humans(body=self.body, **arrays)
+
 
 def _tails(body: BodyInfo) -> dict[str, tuple[int, ...]]:
     keypoints = len(body.keypoint_names)

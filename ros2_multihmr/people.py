@@ -129,7 +129,7 @@ def describe_people(
         keypoints_3d=keypoints,
         keypoints_2d=keypoints_2d.astype(np.float32),
         keypoint_scores=np.where(camera.contains(keypoints_2d), people.scores[:, None], np.float32(0.0)),
-        bbox=_bounds(outline).astype(np.float32),
+        bbox=pixel_bounds(outline).astype(np.float32),
         box_min=mesh.min(axis=1),
         box_max=mesh.max(axis=1),
         vertices_lod=mesh,
@@ -138,8 +138,8 @@ def describe_people(
     return humans if len(seen) == len(humans) else humans.select(seen)
 
 
-def _bounds(px: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 4) xmin, ymin, xmax, ymax of (N, V, 2) pixels; NaN pixels do not count."""
+def pixel_bounds(px: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns (N, 4) xmin, ymin, xmax, ymax of (N, V, 2) pixels; NaN pixels do not count."""
     hidden = np.isnan(px)
     low = np.where(hidden, np.inf, px).min(axis=1, initial=np.inf)
     high = np.where(hidden, -np.inf, px).max(axis=1, initial=-np.inf)

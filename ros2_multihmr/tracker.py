@@ -1,12 +1,35 @@
-"""Tracks: who is who from image to image."""
+"""Tracker: who is who from image to image, how everybody moves, and where those are who are not seen.
+
+Association is in 3D, in a fixed frame: the camera's own place at the start, or whatever frame `T_world_camera` counts
+from, so that a camera that moves leaves people where they are.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ros2_multihmr.association import Seen, associate, returning, seen_people
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.fixed_frame import FixedFrame, inverse
+from ros2_multihmr.humans import Humans
+from ros2_multihmr.identities import IdPool
+from ros2_multihmr.known_people import KnownPeople, Sighting
+from ros2_multihmr.motion_state import Motion
+from ros2_multihmr.tracker_config import TrackerConfig
+
+_logger = logging.getLogger("ros2_multihmr")
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+_HARDLY_KNOWN_S = 2.0  # for so long, somebody may be known again who was seen in too few images to be predicted
+_BRIEF_S = 0.5  # who was gone for longer is taken to be back only after being seen in as many images again
 
 
 class TrackState(IntEnum):
@@ -41,3 +64,210 @@ class Tracks:
             states=np.full(count, TrackState.NONE, np.uint8),
             ages_s=np.zeros(count),
         )
+
+
+class Tracked(NamedTuple):
+    """The people of one image, and those who were there before; N people.
+
+    Attributes:
+        humans: First those seen in the image, as they were given, then those predicted (score 0), then those just lost.
+        tracks: Their identities.
+        motion: Their motion, in the image's optical frame.
+        transform: (4, 4) T_fixed_camera: the frame in which this tracker follows people.
+    """
+
+    humans: Humans
+    tracks: Tracks
+    motion: Motion
+    transform: Array
+
+
+class Tracker:
+    """Follows people.
+
+    Attributes:
+        config: Settings; may be exchanged between two images, `max_ids` excepted.
+    """
+
+    def __init__(self, config: TrackerConfig) -> None:
+        self.config = config
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everybody."""
+        self._ids = IdPool(self.config.max_ids)
+        self._frame = FixedFrame()
+        self._stamp_s = -np.inf
+        self._known: KnownPeople | None = None  # whom it follows
+        self._away: KnownPeople | None = None  # whom it has lost, but would know again
+        self._body = ""
+
+    def update(
+        self, humans: Humans, camera: Camera, stamp_s: float, T_world_camera: NDArray[np.floating] | None = None
+    ) -> Tracked:
+        """Takes in the people of one image.
+
+        Args:
+            humans: People found in it. Those without a finite place are left out.
+            camera: Camera that took it.
+            stamp_s: When [s]. Before the last one's, or people of another body: everything starts anew.
+            T_world_camera: (4, 4) pose of the camera in a fixed frame; None: the camera has not moved since the last.
+
+        Raises:
+            ValueError: The stamp is not finite, or the pose is no rigid transform.
+        """
+        if not np.isfinite(stamp_s):
+            raise ValueError(f"update: expected a finite stamp in seconds, got {stamp_s!r}")
+        if stamp_s < self._stamp_s or humans.body.name != self._body:
+            self.reset()
+        config, transform = self.config, self._frame.follow(T_world_camera)
+        humans = _with_place(humans)
+        seen = seen_people(humans, transform, config.jitter)
+        sightings = [Sighting(humans, index, transform) for index in range(len(humans))]
+        known, late = self._followed(seen, humans.body.name, stamp_s)
+        tracks, people = associate(known.motion, known.looks, stamp_s - known.seen_s, seen, config)
+        gone = stamp_s - known.seen_s[tracks] > _BRIEF_S
+        found = _found(known.select(tracks).doubting(gone), people, seen, sightings, stamp_s, config)
+        missed = _disappointed(known.select(np.setdiff1d(np.arange(len(known)), tracks)), config)
+        fresh = np.setdiff1d(np.flatnonzero(seen.scores >= config.begin_score), people)
+        back, back_people = self._returned(fresh, seen, sightings, stamp_s)
+        new, new_people = self._begun(np.setdiff1d(fresh, back_people), seen, sightings, stamp_s)
+        late = late.select(np.flatnonzero(~np.isin(late.ids, back.ids)))
+        found, people = found.join(back, new), np.concatenate([people, back_people, new_people])
+        order = np.argsort(people)
+        return self._told(found.select(order), people[order], missed, late, humans, camera, transform, stamp_s)
+
+    def _followed(self, seen: Seen, body: str, stamp_s: float) -> tuple[KnownPeople, KnownPeople]:
+        """Everybody at the time of the image, and those who have not been seen for too long."""
+        if self._known is None or self._away is None:
+            nobody = KnownPeople.begin([], seen.select(np.zeros(0, np.intp)), [], stamp_s, self.config.agility)
+            self._known, self._away, self._body, self._stamp_s = nobody, nobody, body, stamp_s
+        known = self._known.predicted(stamp_s - self._stamp_s, self.config.agility)
+        self._stamp_s = stamp_s
+        is_late = stamp_s - known.seen_s > self.config.predict_s
+        late = known.select(np.flatnonzero(is_late))
+        self._lose(late, late.seen_s + self.config.predict_s)
+        self._ids.expire(stamp_s, self.config.id_cooldown_s)
+        hardly_known = (self._away.hits < self.config.confirm_images) & (stamp_s - self._away.seen_s > _HARDLY_KNOWN_S)
+        rests = np.array([self._ids.rests(number) for number in self._away.ids.tolist()], bool)
+        self._away = self._away.select(np.flatnonzero(rests & ~hardly_known))
+        return known.select(np.flatnonzero(~is_late)), late
+
+    def _returned(
+        self, fresh: Indices, seen: Seen, sightings: Sequence[Sighting], stamp_s: float
+    ) -> tuple[KnownPeople, Indices]:
+        """Lost people who are among the fresh ones."""
+        assert self._away is not None
+        away, config = self._away, self.config
+        size_sigma_m = config.size_sigma_m * np.sqrt(1.0 + 1.0 / away.hits)  # of the average and of one image
+        lost, people = returning(
+            away.motion.position, away.looks.size, stamp_s - away.seen_s, seen.select(fresh), size_sigma_m
+        )
+        people = fresh[people]
+        back = away.select(lost).doubting(np.ones(len(lost), bool))
+        again = _found(back, people, seen, sightings, stamp_s, config, restart=True)
+        for number in again.ids:
+            self._ids.resume(int(number))
+        self._away = away.select(np.setdiff1d(np.arange(len(away)), lost))
+        return again, people
+
+    def _begun(
+        self, fresh: Indices, seen: Seen, sightings: Sequence[Sighting], stamp_s: float
+    ) -> tuple[KnownPeople, Indices]:
+        """New people."""
+        ids = [self._ids.take() for _ in fresh]
+        if 0 in ids:
+            _logger.warning("all %d ids are in use; raise max_ids: %d people left out", len(ids), ids.count(0))
+        named = np.flatnonzero(ids)
+        people = fresh[named]
+        views = [sightings[i] for i in people]
+        numbers = [ids[i] for i in named]
+        return KnownPeople.begin(numbers, seen.select(people), views, stamp_s, self.config.agility), people
+
+    def _told(
+        self,
+        found: KnownPeople,
+        people: Indices,
+        missed: KnownPeople,
+        late: KnownPeople,
+        humans: Humans,
+        camera: Camera,
+        transform: Array,
+        stamp_s: float,
+    ) -> Tracked:
+        """Decides who of those not seen is predicted and who is lost, and puts everybody together."""
+        unseen = missed.join(late)
+        if len(people) < len(humans):
+            humans = humans.select(people)
+        states = np.where(found.hits == 1, TrackState.NEW, TrackState.OK)
+        told = found
+        if len(unseen):
+            ghosts, there = unseen.ghosts(transform, camera, vertices=humans.has_vertices)
+            stays = (np.arange(len(unseen)) < len(missed)) & (unseen.hits >= self.config.confirm_images)
+            stays[there] &= _in_view(ghosts, camera)
+            first = np.argsort(~stays, kind="stable")
+            gone = missed.select(np.flatnonzero(~stays[: len(missed)]))
+            self._lose(gone, np.full(len(gone), stamp_s))
+            told = found.join(unseen.select(first[there[first]]))
+            humans = humans.join(ghosts.select(np.argsort(~stays[there], kind="stable")))
+            states = np.concatenate(
+                [states, np.where(stays[first], TrackState.PREDICTED, TrackState.LOST)[there[first]]]
+            )
+            found = found.join(unseen.select(np.flatnonzero(stays)))
+        self._known = found
+        tracks = Tracks(told.ids.astype(np.uint32), states.astype(np.uint8), stamp_s - told.began_s)
+        return Tracked(humans, tracks, told.motion.in_frame(inverse(transform)), transform)
+
+    def _lose(self, lost: KnownPeople, since_s: Array) -> None:
+        assert self._away is not None
+        for number, since in zip(lost.ids.tolist(), since_s.tolist()):
+            self._ids.release(number, since)
+        self._away = self._away.join(lost)
+
+
+def _found(
+    known: KnownPeople,
+    people: Indices,
+    seen: Seen,
+    sightings: Sequence[Sighting],
+    stamp_s: float,
+    config: TrackerConfig,
+    *,
+    restart: bool = False,
+) -> KnownPeople:
+    """Known people, seen again; `restart` for those of whose motion nothing is left."""
+    here = seen.select(people)
+    if restart:
+        known = dataclasses.replace(known, motion=Motion.begin(here.position, here.covariance, config.agility))
+    return known.updated(here, [sightings[i] for i in people], stamp_s, config.confirm_images)
+
+
+def _disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
+    """People who are not seen; those of them who seemed to be back for a moment are as they were before."""
+    if not any(missed.before):
+        return missed
+    kept = [
+        one if one is not None and streak < config.confirm_images else missed.select(np.array([i]))
+        for i, (one, streak) in enumerate(zip(missed.before, missed.streak.tolist()))
+    ]
+    return kept[0].join(*kept[1:])
+
+
+def _in_view(humans: Humans, camera: Camera) -> NDArray[np.bool_]:
+    """(N,) True for people whose box reaches into the image."""
+    low, high = humans.bbox[:, :2], humans.bbox[:, 2:]
+    inside = (high > -0.5) & (low < (camera.width - 0.5, camera.height - 0.5))
+    return np.asarray(inside.all(axis=1))
+
+
+def _with_place(humans: Humans) -> Humans:
+    arrays = (
+        humans.origin,
+        humans.covariance[:, :3, :3].reshape(-1, 9),
+        humans.joints.reshape(len(humans), 3 * len(humans.body.joint_names)),
+    )
+    finite = np.asarray(np.isfinite(np.concatenate(arrays, axis=1)).all(axis=1))
+    if finite.all():
+        return humans
+    _logger.warning("left out %d people without a finite place", int((~finite).sum()))
+    return humans.select(finite)

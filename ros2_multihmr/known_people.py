@@ -1,0 +1,166 @@
+"""Known people: what a tracker remembers of everybody, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ros2_multihmr.association import Looks, Seen
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.fixed_frame import inverse
+from ros2_multihmr.humans import Humans
+from ros2_multihmr.motion_state import Motion
+from ros2_multihmr.reposing import moved
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+_SIZE_IMAGES = 30  # a person's size is averaged over so many images
+
+
+class Sighting(NamedTuple):
+    """When a person was seen last: the image's people, which of them, and (4, 4) T_fixed_camera of then."""
+
+    humans: Humans
+    person: int
+    transform: Array
+
+
+@dataclass(frozen=True)
+class KnownPeople:
+    """T people.
+
+    Attributes:
+        ids: (T,) their ids.
+        motion: Their motion in the fixed frame.
+        looks: Size, and the pose when they were seen last.
+        began_s: (T,) stamp at which the track began.
+        seen_s: (T,) stamp at which the person was seen last.
+        hits: (T,) number of images in which the person was seen.
+        streak: (T,) the same since the person was last gone for a while.
+        sightings: The last image of each.
+        before: What was known of each when the person came back from being gone; None for who was never gone.
+    """
+
+    ids: NDArray[np.int64]
+    motion: Motion
+    looks: Looks
+    began_s: Array
+    seen_s: Array
+    hits: NDArray[np.int64]
+    streak: NDArray[np.int64]
+    sightings: tuple[Sighting, ...]
+    before: tuple[KnownPeople | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @staticmethod
+    def begin(
+        ids: Sequence[int], seen: Seen, sightings: Sequence[Sighting], stamp_s: float, agility: float
+    ) -> KnownPeople:
+        """Begins with people who are seen for the first time."""
+        stamps = np.full(len(ids), stamp_s)
+        return KnownPeople(
+            ids=np.array(ids, np.int64),
+            motion=Motion.begin(seen.position, seen.covariance, agility),
+            looks=seen.looks,
+            began_s=stamps,
+            seen_s=stamps,
+            hits=np.ones(len(ids), np.int64),
+            streak=np.ones(len(ids), np.int64),
+            sightings=tuple(sightings),
+            before=(None,) * len(ids),
+        )
+
+    def predicted(self, dt_s: float, agility: float) -> KnownPeople:
+        """Returns the people after some time; what is kept aside of them goes on, too."""
+        before = tuple(one and one.predicted(dt_s, agility) for one in self.before)
+        return replace(self, motion=replace(self.motion, agility=agility).predicted(dt_s), before=before)
+
+    def updated(self, seen: Seen, sightings: Sequence[Sighting], stamp_s: float, confirm_images: int) -> KnownPeople:
+        """Returns the people after all of them were seen."""
+        hits, streak = self.hits + 1, self.streak + 1
+        gain = 1.0 / np.minimum(hits, _SIZE_IMAGES)[:, None]
+        size = self.looks.size + gain * (seen.looks.size - self.looks.size)
+        return replace(
+            self,
+            motion=replace(self.motion.updated(seen.position, seen.covariance), valid=hits >= confirm_images),
+            looks=Looks(size, seen.looks.pose),
+            seen_s=np.full(len(self), stamp_s),
+            hits=hits,
+            streak=streak,
+            sightings=tuple(sightings),
+            before=tuple(None if s >= confirm_images else one for s, one in zip(streak.tolist(), self.before)),
+        )
+
+    def doubting(self, gone: NDArray[np.bool_]) -> KnownPeople:
+        """Returns the people before those who were gone are taken to be back: what is known of them is kept aside."""
+        kept = tuple(self.select(np.array([i])) if gone[i] else one for i, one in enumerate(self.before))
+        return replace(self, before=kept, streak=np.where(gone, 0, self.streak))
+
+    def select(self, keep: Indices) -> KnownPeople:
+        """Returns the people with the indices `keep`."""
+        arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
+        sightings = tuple(self.sightings[i] for i in keep)
+        before = tuple(self.before[i] for i in keep)
+        return KnownPeople(
+            motion=self.motion.select(keep),
+            looks=self.looks.select(keep),
+            sightings=sightings,
+            before=before,
+            **arrays,
+        )
+
+    def join(self, *others: KnownPeople) -> KnownPeople:
+        """Returns these people and then the others."""
+        both = self
+        for other in others:
+            arrays = {name: np.concatenate([getattr(both, name), getattr(other, name)]) for name in _ARRAYS}
+            looks = Looks(*(np.concatenate(parts) for parts in zip(both.looks, other.looks)))
+            both = KnownPeople(
+                motion=both.motion.join(other.motion),
+                looks=looks,
+                sightings=both.sightings + other.sightings,
+                before=both.before + other.before,
+                **arrays,
+            )
+        return both
+
+    def ghosts(self, transform: Array, camera: Camera, *, vertices: bool) -> tuple[Humans, NDArray[np.bool_]]:
+        """Puts people who are not seen where they should be: as they were, moved by their velocity; scores are 0.
+
+        Args:
+            transform: (4, 4) T_fixed_camera of now.
+            camera: The camera of now.
+            vertices: True if the full meshes are wanted, too.
+
+        Returns:
+            T' people, and (T,) True for those who are among them: all, but for those whose full mesh is wanted and was
+            not computed when they were seen.
+        """
+        there = np.array([s.humans.has_vertices or not vertices for s in self.sightings], bool)
+        if not there.any():
+            return Humans.empty(self.sightings[0].humans.body), there
+        some = self.select(np.flatnonzero(there))
+        humans = _as_seen(some.sightings[0], vertices)
+        for sighting in some.sightings[1:]:
+            humans = humans.join(_as_seen(sighting, vertices))
+        then = np.stack([s.transform[:3, :3] for s in some.sightings])
+        motion = some.motion.in_frame(inverse(transform))
+        humans = moved(humans, transform[:3, :3].T @ then, motion.position, camera)
+        covariance = humans.covariance.copy()
+        covariance[:, :3, :3] += motion.covariance[:, :3, :3]  # what was wrong stays wrong, and then it grows
+        return replace(humans, covariance=covariance), there
+
+
+_ARRAYS = ("ids", "began_s", "seen_s", "hits", "streak")
+
+
+def _as_seen(sighting: Sighting, vertices: bool) -> Humans:
+    one = sighting.humans.select(np.array([sighting.person]))
+    nothing = np.zeros(1, np.float32)
+    return replace(one, scores=nothing, vertices=one.vertices if vertices else one.vertices[:, :0])

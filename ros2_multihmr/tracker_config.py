@@ -1,0 +1,92 @@
+"""Settings of the tracker and of the smoothing, apart from both: all of them may change at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ros2_multihmr.settings import Settings, setting
+
+
+@dataclass(frozen=True)
+class TrackerConfig(Settings):
+    """Settings of the tracker."""
+
+    begin_score: float = setting(
+        0.4,
+        "Score from which a detection begins a track and is matched first; weaker ones only go on with a track, and "
+        "are left out where there is none",
+        low=0.0,
+        high=1.0,
+        runtime=True,
+    )
+    confirm_images: int = setting(
+        3, "Images in which a person must be seen to be predicted when not seen", low=1, high=100, runtime=True
+    )
+    predict_s: float = setting(
+        2.0, "Longest time that a person who is not seen is predicted [s]", low=0.0, high=60.0, runtime=True
+    )
+    id_cooldown_s: float = setting(
+        10.0,
+        "Time for which a lost person's id waits for that person; others get it only afterwards [s]",
+        low=0.0,
+        high=3600.0,
+        runtime=True,
+    )
+    max_ids: int = setting(1000, "Largest id; it bounds the names of the people's frames", low=10, high=1_000_000)
+    gate: float = setting(
+        4.0, "Largest distance from where a person is expected [standard deviations]", low=0.5, high=20.0, runtime=True
+    )
+    agility: float = setting(
+        0.3,
+        "How readily people change their velocity: spectral density of their acceleration [m^2/s^3]",
+        low=0.001,
+        high=1000.0,
+        runtime=True,
+    )
+    jitter: float = setting(
+        0.25,
+        "Part of a distance's standard deviation that changes from image to image; the rest stays with the person",
+        low=0.01,
+        high=1.0,
+        runtime=True,
+    )
+    size_sigma_m: float = setting(
+        0.012, "Spread of a person's estimated bone lengths [m]; large: size tells nobody apart", low=1e-3, runtime=True
+    )
+    pose_sigma_m: float = setting(
+        0.1, "Spread of the joints about the hips from image to image [m]; large: poses tell nobody apart", low=1e-3,
+        runtime=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SmoothingConfig(Settings):
+    """Settings of the smoothing; a cutoff of 0 leaves its part raw."""
+
+    smooth: bool = setting(False, "Smooth the people's motion; needs the tracker", runtime=True)
+    smooth_across_hz: float = setting(
+        1.0, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    )
+    smooth_along_hz: float = setting(
+        0.5, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    )
+    smooth_position_beta: float = setting(
+        1.0, "How much faster the position follows who leaves a steady motion [Hz per m/s]", low=0.0, high=1000.0,
+        runtime=True,
+    )  # fmt: skip
+    smooth_rotation_hz: float = setting(
+        1.5, "Cutoff of the joints' rotations, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    )
+    smooth_rotation_beta: float = setting(
+        1.0, "How much faster joints follow that leave a steady motion [Hz per rad/s]", low=0.0, high=1000.0,
+        runtime=True,
+    )  # fmt: skip
+    smooth_expression_hz: float = setting(
+        2.0, "Cutoff of the expression at rest [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    )
+    smooth_expression_beta: float = setting(
+        1.0, "How much faster a changing expression is followed [Hz per unit/s]", low=0.0, high=1000.0, runtime=True
+    )
+    smooth_shape_s: float = setting(
+        20.0, "Time over which a person's shape is averaged [s]; 0: raw", low=0.0, high=3600.0, runtime=True
+    )
