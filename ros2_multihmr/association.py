@@ -152,15 +152,29 @@ def _is_clear(cost: Array, row: int, column: int) -> bool:
 
 
 def _pair_cost(motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig) -> Array:
-    off = seen.position[None] - motion.position[:, None]
-    spread = motion.covariance[:, None, :3, :3] + seen.covariance[None]
-    distance = np.einsum("tni,tnij,tnj->tn", off, np.linalg.inv(spread), off)
+    distance, log_volume = _mahalanobis(motion, seen)
     size = _mean_square(looks.size, seen.looks.size) / config.size_sigma_m**2
     pose_sigma = config.pose_sigma_m + _POSE_DRIFT * unseen_s
     pose = 3 * _mean_square(looks.pose, seen.looks.pose) / pose_sigma[:, None] ** 2
-    cost = distance + np.log(np.linalg.det(spread)) + np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
+    cost = distance + log_volume + np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
     cost[distance > config.gate**2] = _FORBIDDEN
     return cost
+
+
+def _mahalanobis(motion: Motion, seen: Seen) -> tuple[Array, Array]:
+    """(T, N) squared distances in standard deviations, and logarithms of the covariances' determinants.
+
+    By the adjugate, entry by entry: thousands of 3 x 3 inverses take milliseconds.
+    """
+    x, y, z = np.moveaxis(seen.position[None] - motion.position[:, None], -1, 0)
+    rows, columns = np.triu_indices(3)
+    known, measured = motion.covariance[:, rows, columns].T, seen.covariance[:, rows, columns].T
+    a, b, c, d, e, f = known[:, :, None] + measured[:, None]
+    aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    determinant = a * aa + b * bb + c * cc
+    dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
+    square = aa * x * x + dd * y * y + ff * z * z + 2 * (bb * x * y + cc * x * z + ee * y * z)
+    return square / determinant, np.log(determinant)
 
 
 def _mean_square(first: Array, second: Array) -> Array:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 _RATE_HZ = 1.0
 
 
@@ -97,7 +97,12 @@ def follow_rotation(x: Array, before: Trend, dt_s: float, cutoff_hz: float, beta
 def exponential(rotvecs: Array) -> Array:
     """Turns rotation vectors (..., 3) [rad] into unit quaternions (..., 4), x, y, z, w."""
     half = 0.5 * _length(rotvecs)
-    return np.concatenate([0.5 * np.sinc(half / np.pi) * rotvecs, np.cos(half)], axis=-1)
+    quaternions = np.empty((*rotvecs.shape[:-1], 4), rotvecs.dtype)
+    near_zero = half < 1e-6
+    factor = np.where(near_zero, 0.5, 0.5 * np.sin(half) / np.where(near_zero, 1.0, half))
+    quaternions[..., :3] = factor * rotvecs
+    quaternions[..., 3:] = np.cos(half)
+    return quaternions
 
 
 def logarithm(quaternions: Array) -> Array:
@@ -113,7 +118,7 @@ def logarithm(quaternions: Array) -> Array:
 def multiply(a: Array, b: Array) -> Array:
     """Returns the products (..., 4) of quaternions: first b's rotation, then a's."""
     av, aw, bv, bw = a[..., :3], a[..., 3:], b[..., :3], b[..., 3:]
-    product = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
     product[..., :3] = aw * bv + bw * av
     product[..., 0] += a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
     product[..., 1] += a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
@@ -124,7 +129,7 @@ def multiply(a: Array, b: Array) -> Array:
 
 def conjugate(quaternions: Array) -> Array:
     """Returns the inverse rotations (..., 4)."""
-    return quaternions * (-1.0, -1.0, -1.0, 1.0)
+    return quaternions * np.array([-1.0, -1.0, -1.0, 1.0], quaternions.dtype)
 
 
 def _gain(cutoff_hz: Array | float, dt_s: float) -> Array:

@@ -26,7 +26,7 @@ from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracker import Tracked, TrackState
 from ros2_multihmr.tracker_config import SmoothingConfig
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -183,13 +183,13 @@ def _measure(tracked: Tracked) -> _Memory:
     """People's raw parameters in the fixed frame, as the states of those who begin."""
     humans, rotation, translation = tracked.humans, tracked.transform[:3, :3], tracked.transform[:3, 3]
     place = humans.origin @ rotation.T + translation
-    turn = exponential(humans.rotvecs.astype(np.float64))
+    turn = exponential(humans.rotvecs)
     turn[:, 0] = multiply(rotmat_to_quaternion_xyzw(rotation), turn[:, 0])
     still = np.zeros_like(place)
     return _Memory(
         ids=tracked.tracks.ids.astype(np.int64),
         place=Trend(place, still, still.copy()),
-        turn=Trend(turn, np.zeros(humans.rotvecs.shape), np.zeros(humans.rotvecs.shape)),
+        turn=Trend(turn, np.zeros_like(humans.rotvecs), np.zeros_like(humans.rotvecs)),
         expression=humans.expression.astype(np.float64),
         expression_rate=np.zeros(humans.expression.shape),
         shape=humans.shape.astype(np.float64),

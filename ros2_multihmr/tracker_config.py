@@ -37,7 +37,7 @@ class TrackerConfig(Settings):
         4.0, "Largest distance from where a person is expected [standard deviations]", low=0.5, high=20.0, runtime=True
     )
     agility: float = setting(
-        0.3,
+        0.2,
         "How readily people change their velocity: spectral density of their acceleration [m^2/s^3]",
         low=0.001,
         high=1000.0,
@@ -65,20 +65,20 @@ class SmoothingConfig(Settings):
 
     smooth: bool = setting(False, "Smooth the people's motion; needs the tracker", runtime=True)
     smooth_across_hz: float = setting(
-        1.0, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        0.7, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_along_hz: float = setting(
-        0.5, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        0.35, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_position_beta: float = setting(
-        1.0, "How much faster the position follows who leaves a steady motion [Hz per m/s]", low=0.0, high=1000.0,
+        0.15, "How much faster the position follows who leaves a steady motion [Hz per m/s]", low=0.0, high=1000.0,
         runtime=True,
     )  # fmt: skip
     smooth_rotation_hz: float = setting(
-        1.5, "Cutoff of the joints' rotations, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        1.15, "Cutoff of the joints' rotations, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_rotation_beta: float = setting(
-        1.0, "How much faster joints follow that leave a steady motion [Hz per rad/s]", low=0.0, high=1000.0,
+        0.2, "How much faster joints follow that leave a steady motion [Hz per rad/s]", low=0.0, high=1000.0,
         runtime=True,
     )  # fmt: skip
     smooth_expression_hz: float = setting(
