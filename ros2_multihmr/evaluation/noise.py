@@ -141,7 +141,8 @@ def humans_of(
 ) -> Humans:
     """Makes `Humans` of N people's parameters in the camera."""
     zero = torch.zeros(len(scores), 3)
-    posed = body(*(torch.from_numpy(np.ascontiguousarray(a)) for a in people[:3]), zero)
+    rotmats, shape, expression = (torch.from_numpy(np.ascontiguousarray(a)) for a in people[:3])
+    posed = body(rotmats, shape, expression, zero)
     middle = posed.joints[:, list(body.info.hip_joints)].mean(1)
     place = (torch.from_numpy(people.root.astype(np.float32)) - middle)[:, None]
     joints, keypoints, mesh = ((p + place).numpy() for p in (posed.joints, posed.keypoints, posed.vertices_lod))

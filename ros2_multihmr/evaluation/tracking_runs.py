@@ -56,8 +56,9 @@ class NearestNeighbour:
                 self._newest = near = self._newest + 1
             ids[row] = near
             self._last[near] = (place, stamp_s)
-        velocities = velocities @ transform[:3, :3]
-        motion = Motion(humans.origin.astype(float), velocities, np.zeros((len(ids), 6, 6)), velocities.any(1), 0.0)
+        here: Array = velocities @ transform[:3, :3]
+        moves = np.asarray(here.any(axis=1))
+        motion = Motion(humans.origin.astype(float), here, np.zeros((len(ids), 6, 6)), moves, 0.0)
         states = np.full(len(ids), TrackState.OK, np.uint8)
         return Tracked(humans, Tracks(ids, states, np.zeros(len(ids))), motion, transform)
 

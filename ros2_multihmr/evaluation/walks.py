@@ -227,8 +227,10 @@ def _seen(name: str, script: _Script, times: Array, poses: Array, people: Poses,
     camera = Camera.from_fov(1280, 720, 70.0)
     frames, count = people.rotmats.shape[:2]
     flat = (people.rotmats, people.shape, people.expression)
-    tensors = (torch.from_numpy(a.reshape(frames * count, *a.shape[2:]).astype(np.float32)) for a in flat)
-    posed = body(*tensors, torch.zeros(frames * count, 3))
+    rotmats, shape, expression = (
+        torch.from_numpy(a.reshape(frames * count, *a.shape[2:]).astype(np.float32)) for a in flat
+    )
+    posed = body(rotmats, shape, expression, torch.zeros(frames * count, 3))
     joints, mesh = (p.double().numpy().reshape(frames, count, -1, 3) for p in (posed.joints, posed.vertices_lod))
     hips = joints[:, :, list(body.info.hip_joints)].mean(2)
     place = people.root.copy()
@@ -241,9 +243,9 @@ def _seen(name: str, script: _Script, times: Array, poses: Array, people: Poses,
 
     own = joints[:, :, [body.info.center_joint, 0]]
     present, visible = _visibility(in_camera(mesh), in_camera(own), _pillars(script, poses), camera)
-    rotmats = people.rotmats.copy()
-    rotmats[:, :, 0] = back @ people.rotmats[:, :, 0]
-    local = people._replace(rotmats=rotmats, root=in_camera(place[:, :, None])[:, :, 0])
+    turned = people.rotmats.copy()
+    turned[:, :, 0] = back @ people.rotmats[:, :, 0]
+    local = people._replace(rotmats=turned, root=in_camera(place[:, :, None])[:, :, 0])
     velocities = np.gradient(place, times, axis=0)
     return Walk(
         name, body.info, camera, times, poses, local, joints, place, velocities, present, visible,
