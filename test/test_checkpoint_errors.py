@@ -104,6 +104,31 @@ def test_other_calls_are_refused_too(tmp_path: Path, function: Callable[..., obj
     assert "nothing in it was run" in text
 
 
+def test_the_name_that_was_refused_is_told_and_no_advice_to_trust_it(tmp_path: Path) -> None:
+    text = refused(tmp_path / "evil.pt", {"args": Calls(os.system, "true")})
+    assert f"it names {os.system.__module__}.system" in text and "weights_only" not in text
+
+
+def test_a_web_page_in_place_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "page.pt"
+    path.write_text("<!DOCTYPE html><html>Not found</html>")
+    with pytest.raises(WeightsError, match=r"page.pt: damaged or not written by torch.save .*Get the file again"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("content", [torch.ones(2), [torch.ones(2)], None])
+def test_tensors_that_are_no_dictionary(tmp_path: Path, content: Any) -> None:
+    text = refused(tmp_path / "other.pt", {"model_state_dict": content})
+    assert f"model_state_dict: expected a dictionary of tensors, got {type(content).__name__}" in text
+
+
+@pytest.mark.parametrize("arguments", [5, None, ["img_size", 224]])
+def test_arguments_that_are_none(tmp_path: Path, arguments: Any) -> None:
+    state = {"backbone.encoder.norm.bias": torch.ones(2), "x_attention_head.init_cam": torch.ones(2)}
+    text = refused(tmp_path / "other.pt", {"model_state_dict": state, "args": arguments})
+    assert f"args: expected training arguments, got {type(arguments).__name__}" in text
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,16 @@ def read_official_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use an official checkpoint.")
-    tensors = _state_of(content)
+    tensors = _state_of(content, path)
     if not is_official_smplx(tensors) and not is_official_anny(tensors):
         raise WeightsError(f"{path}: neither of the official families' names inside. Use an official checkpoint.")
     args = content.get("args", {})
-    return tensors, vars(args) if isinstance(args, argparse.Namespace) else dict(args)
+    args = vars(args) if isinstance(args, argparse.Namespace) else args
+    if not isinstance(args, Mapping):
+        raise WeightsError(
+            f"{path}: args: expected training arguments, got {type(args).__name__}. Use an official checkpoint."
+        )
+    return tensors, dict(args)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -64,11 +70,15 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
     content = _load(path)
     if not isinstance(content, Mapping):
         raise WeightsError(f"{path}: expected a dictionary, got {type(content).__name__}. Use a file of weights.")
-    return _state_of(content)
+    return _state_of(content, path)
 
 
-def _state_of(content: Mapping[Any, Any]) -> dict[str, Tensor]:
-    state = next((content[key] for key in STATE_KEYS if key in content), content)
+def _state_of(content: Mapping[Any, Any], path: Path) -> dict[str, Tensor]:
+    key, state = next(((key, content[key]) for key in STATE_KEYS if key in content), ("", content))
+    if not isinstance(state, Mapping):
+        raise WeightsError(
+            f"{path}: {key}: expected a dictionary of tensors, got {type(state).__name__}. Use a file of weights."
+        )
     return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
@@ -77,10 +87,18 @@ def _load(path: Path) -> Any:
         with torch.serialization.safe_globals(ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
-        raise WeightsError(
-            f"{path}: refused: it holds objects beyond tensors and training arguments, and nothing in it was run "
-            f"({reason}). Get the file from the authors' page."
-        ) from error
+        raise WeightsError(f"{path}: {_refusal(str(error))}") from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"{path}: damaged or not written by torch.save ({error}). Get the file again.") from error
+        reason = str(error) or "it ends too early"
+        raise WeightsError(f"{path}: damaged or not written by torch.save ({reason}). Get the file again.") from error
+
+
+def _refusal(text: str) -> str:
+    """What PyTorch's unpickler did not like, without its advice to trust the file."""
+    if (operand := re.search(r"Unsupported operand \d+", text)) is not None:  # no pickle: a web page, for example
+        return f"damaged or not written by torch.save ({operand[0]}); nothing in it was run. Get the file again."
+    name = re.search(r"GLOBAL ([\w.]+)", text)
+    return (
+        "refused: it holds objects beyond tensors and training arguments, and nothing in it was run"
+        f"{f' (it names {name[1]})' if name else ''}. Get the file from the authors' page."
+    )
