@@ -1,5 +1,6 @@
 """SMPL-X: equal to a plain forward and to the `smplx` package; files that are missing or not what they should be."""
 
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from synthetic_smplx import no_reduced_mesh, smplx_arrays, write_smplx, write_sm
 from ros2_multihmr.body import BodyOutput, create_body
 from ros2_multihmr.body.skinned_body import SkinnedBody
 from ros2_multihmr.body.smplx import JOINT_NAMES
+from ros2_multihmr.body.smplx_file import read_smplx, read_template
 
 CASES = {  # name: gender, components in the file, how many of the shape and of the expression, how it is written
     "smplx": ("neutral", 400, 10, 10, "npz"),
@@ -188,6 +190,18 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(ValueError, match="not a SMPL-X model file"):
         create_body("smplx", tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["array", "pickle", "page", "empty"])
+def test_no_archive_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "SMPLX_NEUTRAL.npz"
+    with path.open("wb") as file:
+        if kind == "array":
+            np.save(file, np.zeros((3, 3)))
+        file.write({"pickle": pickle.dumps({"f": 1}), "page": b"<html>log in</html>"}.get(kind, b""))
+    for read in (read_smplx, read_template):
+        with pytest.raises(ValueError, match="not a SMPL-X model file .*a whole NPZ archive"):
+            read(path)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ Arrays = dict[str, NDArray[Any]]
 NUM_VERTICES, NUM_JOINTS, NUM_LANDMARKS = 10475, 55, 51
 WHOLE, FIRST = (300, 100), (10, 10)  # shape and expression components of a file
 SUFFIXES = (".npz", ".pkl")
+# RuntimeError: an encrypted or strangely compressed archive.
+_FAULTS = (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error)
 REMEDY = "get SMPL-X v1.1 (NPZ or PKL) from https://smpl-x.is.tue.mpg.de (registration, its licence applies)"
 _KEYS: dict[str, tuple[int | None, ...]] = {  # shapes of the file's arrays; None: any size
     "v_template": (NUM_VERTICES, 3),
@@ -74,7 +76,7 @@ def read_smplx(path: Path) -> Arrays:
     try:
         arrays = _read(path, tuple(_KEYS))
         check_smplx(arrays)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _FAULTS as error:
         raise ValueError(f"{path} is not a SMPL-X model file ({error}): {REMEDY}") from error
     return arrays
 
@@ -84,7 +86,7 @@ def read_template(path: Path) -> NDArray[np.float64]:
     try:
         template = _read(path, ("v_template",))["v_template"]
         _check_array("v_template", template, _KEYS["v_template"])
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _FAULTS as error:
         raise ValueError(f"{path} is not a SMPL-X model file ({error}): {REMEDY}") from error
     return template.astype(np.float64)
 
@@ -152,6 +154,8 @@ def _read(path: Path, keys: tuple[str, ...]) -> Arrays:
     if path.suffix == ".pkl":
         content: Mapping[str, Any] = read_pickled_arrays(path)
         return _chosen(content, set(content), keys)
+    if not zipfile.is_zipfile(path):
+        raise ValueError("expected a whole NPZ archive; the name of a pickle has to end in .pkl")
     with np.load(path, allow_pickle=False) as file:
         return _chosen(file, set(file.files), keys)  # the file's object arrays stay untouched
 
