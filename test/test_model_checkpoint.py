@@ -48,6 +48,19 @@ def test_half_precision_files_load_as_float32(saved: Path) -> None:
     assert load_weights(saved).to_score.fc1.weight.dtype == torch.float32
 
 
+def test_tensors_that_share_memory_are_saved_whole(tmp_path: Path) -> None:
+    model = small_network()
+    state = model.state_dict()
+    flat, names = torch.cat([tensor.flatten() for tensor in state.values()]), list(state)
+    parts = flat.split([state[name].numel() for name in names])
+    shared = {name: part.view(state[name].shape) for name, part in zip(names, parts, strict=True)}
+    model.load_state_dict(shared, strict=True, assign=True)
+    save_weights(model, tmp_path / "apart.safetensors")
+    loaded = load_weights(tmp_path / "apart.safetensors").state_dict()
+    assert all(torch.equal(loaded[name], shared[name]) for name in names)
+    save_weights(model, tmp_path / "half.safetensors", half=True)
+
+
 def test_slots_and_suppression_may_be_replaced(saved: Path) -> None:
     config = load_weights(saved, max_humans=4, nms_kernel=5).config
     assert (config.max_humans, config.nms_kernel) == (4, 5)

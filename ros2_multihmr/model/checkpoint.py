@@ -53,9 +53,22 @@ def save_weights(model: Network, path: str | Path, *, half: bool = False, licenc
         if bad := [name for name, tensor in state.items() if not tensor.isfinite().all()]:
             raise ValueError(f"{path}: {_some(bad)} hold numbers too big for 16 bits; write the file with 32 bits")
     state |= {BODY + name: tensor.contiguous() for name, tensor in model.stored_body.items()}
+    state = _apart(state)
     metadata = {CONFIG_KEY: config} | ({LICENCE_KEY: licence} if licence else {})
     with whole_file(Path(path)) as part:
         save_file(state, str(part), metadata=metadata)
+
+
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies tensors that share memory, as they may in an official file: safetensors wants each whole."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in state.items():
+        memory = tensor.untyped_storage()
+        whole = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in seen
+        seen.add(memory.data_ptr())
+        apart[name] = tensor if whole else tensor.clone()
+    return apart
 
 
 def load_weights(path: str | Path, **overrides: int) -> Network:
