@@ -44,9 +44,19 @@ def file_beside(source: Path, given: str, suffix: str) -> Path:
         suffix: The other ending.
 
     Raises:
-        ValueError: That is the file itself.
+        ValueError: The source has no name, or the result is the file itself, has another ending, or cannot be written.
     """
+    if not source.name:
+        raise ValueError("no file is given: expected the path of a weights file")
     out = Path(given).expanduser() if given else source.with_suffix(suffix)
     if out.resolve() == source.resolve():
         raise ValueError(f"{source}: would be written over itself; give another file with --out")
+    if out.suffix != suffix:
+        raise ValueError(f"--out {out}: expected a name ending in {suffix}")
+    if out.is_dir():
+        raise ValueError(f"--out {out}: is a folder; give a file in it")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out {out}: there is no folder {out.parent}; make it, or give another file")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ValueError(f"--out {out}: nothing can be written to {out.parent}; give a file elsewhere with --out")
     return out

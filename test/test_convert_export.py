@@ -44,6 +44,28 @@ def test_convert_of_its_own_kind_wants_a_name(weights, capsys):
     assert "written over itself" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("verb", "ending"), [("convert", ".safetensors"), ("export", ".onnx")])
+def test_a_place_that_cannot_be_written_is_told_before_any_work(verb, ending, weights, monkeypatch, capsys):
+    monkeypatch.setattr("ros2_multihmr.model.convert.convert_weights", None)
+    monkeypatch.setattr("ros2_multihmr.backends.export.export_onnx", None)
+    folder = weights.parent
+    (folder / f"folder{ending}").mkdir()
+    places = {
+        folder / "none" / f"out{ending}": f"there is no folder {folder / 'none'}",
+        weights / f"out{ending}": f"there is no folder {weights}",
+        folder / f"folder{ending}": "is a folder; give a file in it",
+        folder / "out.pt": f"expected a name ending in {ending}",
+    }
+    for out, says in places.items():
+        assert cli.main([verb, str(weights), "--out", str(out)]) == 2
+        assert says in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert cli.main([verb, str(weights), "--out", str(folder / f"out{ending}")]) == 2
+    assert f"nothing can be written to {folder}" in capsys.readouterr().err
+    assert cli.main([verb, ""]) == 2
+    assert "no file is given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", ["convert", "export"])
 def test_missing_weights(verb, tmp_path, capsys):
     assert cli.main([verb, str(tmp_path / "none.pt")]) == 2
