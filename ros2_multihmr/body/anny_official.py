@@ -63,6 +63,11 @@ class OfficialAnnyBody(nn.Module):
         """Names, topology and conventions."""
         return self._body.info
 
+    @property
+    def weights_lod(self) -> NDArray[np.float32]:
+        """(L, J) skinning weights of the reduced mesh."""
+        return self._body.weights_lod
+
     def forward(
         self, rotmats: Tensor, shape: Tensor, expression: Tensor, center: Tensor, *, vertices: bool = False
     ) -> BodyOutput:

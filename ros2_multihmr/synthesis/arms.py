@@ -190,8 +190,10 @@ def behind_head(rng: Rng) -> Angles:
 
 
 # What one arm does, and how often when people stand.
-ONE = ((hanging, 5.0), (on_hip, 1.0), (in_pocket, 1.0), (waving, 0.7), (phone_at_ear, 0.6), (phone_before, 0.8))
-ONE = (*ONE, (pointing, 1.0), (raised, 0.5), (sideways, 0.5), (carrying, 1.0), (at_face, 0.5))
+ONE = (
+    *((hanging, 5.0), (on_hip, 1.0), (in_pocket, 1.0), (waving, 0.7), (phone_at_ear, 0.6), (phone_before, 0.8)),
+    *((pointing, 1.0), (raised, 0.5), (sideways, 0.5), (carrying, 1.0), (at_face, 0.5)),
+)
 BOTH = ((crossed, 1.0), (joined_before, 0.8), (joined_behind, 0.5), (behind_head, 0.3))
 
 

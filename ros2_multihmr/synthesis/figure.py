@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from ros2_multihmr.body.parts import PARTS, parts_of_faces, parts_of_vertices
 from ros2_multihmr.synthesis.angles import SIDES
 from ros2_multihmr.synthesis.rig import average_shape, resting_joints
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
 _EYE_M = 0.025  # an eyeball's vertices lie nearer to its joint
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ros2_multihmr.body.body_model import BodyInfo, BodyModel
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.synthesis.angles import FINGERS, PLACE, SIDES
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 LEFT, BACK, UP = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 _STEPS = 3  # turns that a joint is made of, at most
 _SPINE = (("spine1", 0.3), ("spine2", 0.35), ("spine3", 0.35))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.synthesis.outfit import Skirt
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 _AROUND = 28
 _RINGS = 9
 _WAIST = -0.28  # where the tube begins: above the hips by so much of a thigh
