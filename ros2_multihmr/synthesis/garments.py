@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from ros2_multihmr.synthesis.figure import Spots
 from ros2_multihmr.synthesis.outfit import Garment
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Ends = tuple[float, ...]
 _OFF, _ON = -0.1, 0.1  # of the field where a garment never or always is
 

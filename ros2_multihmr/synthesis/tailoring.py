@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from ros2_multihmr.synthesis.figure import Figure
 from ros2_multihmr.synthesis.garments import covers
 from ros2_multihmr.synthesis.outfit import Outfit
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 Ints = NDArray[np.intp]
 _NEAREST_CUT = 0.06  # of an edge: how near to its end a cut may be, so that no sliver arises
 
