@@ -36,9 +36,7 @@ VERBS = {
     "synthesize clip": Verb("ros2_multihmr.synthesis.make_clip", "a clip of synthetic people who walk and stand"),
     "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
     "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
-    "evaluate calibrate": Verb(
-        "ros2_multihmr.evaluation.calibrate", "moves scores, so that .3 is the best threshold"
-    ),
+    "evaluate calibrate": Verb("ros2_multihmr.calibrate", "moves scores, so that .3 is the best threshold"),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),

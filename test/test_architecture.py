@@ -110,7 +110,19 @@ ALLOWED: dict[str, set[str]] = {
     | LEAVES,
 }
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
-PROGRAMS = {"predict", "info", "benchmark", "startup", "convert", "export", "synthesize", "train", "evaluate", "cli"}
+PROGRAMS = {
+    "predict",
+    "info",
+    "benchmark",
+    "startup",
+    "convert",
+    "export",
+    "synthesize",
+    "train",
+    "evaluate",
+    "calibrate",
+    "cli",
+}
 
 
 def python_files(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ import torch
 from small_network import small_inputs, small_network
 
 from ros2_multihmr import cli
-from ros2_multihmr.evaluation.calibrate import Found, move_scores, sweep
+from ros2_multihmr.calibrate import Found, move_scores, sweep
 from ros2_multihmr.model.checkpoint import save_weights
 
 PERSON = np.stack(np.meshgrid([0.0, 30.0], [0.0, 80.0]), axis=-1).reshape(1, 4, 2)
