@@ -11,7 +11,10 @@ from ros2_multihmr.settings import Settings, setting
 class EstimatorConfig(Settings):
     """Settings of the estimator."""
 
-    weights: str = setting("", "File with the network's weights; empty: those that come with the package")
+    weights: str = setting(
+        "",
+        "File with the network's weights; empty: those that come with the package; untrained: a stand-in, for trying",
+    )
     body_models: str = setting(
         "", "Folder with body-model files of your own (SMPL-X); empty: ~/.local/share/multihmr/body_models"
     )

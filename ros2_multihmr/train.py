@@ -30,7 +30,7 @@ from ros2_multihmr.training.augment import Augment
 from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.datasets import Dataset, ShardDataset
 from ros2_multihmr.training.distributed import World, join_world
-from ros2_multihmr.training.initialise import load_backbone, start_model, training_config
+from ros2_multihmr.training.initialise import load_backbone, load_start, start_model, training_config
 from ros2_multihmr.training.loader import LoaderConfig, Share, batches
 from ros2_multihmr.training.mirror import Mirror
 from ros2_multihmr.training.objective import Objective
@@ -135,6 +135,8 @@ def _train(options: Options, recipe: Recipe, device: torch.device, world: World)
 def _objective(recipe: Recipe, body: BodyModel) -> Objective:
     config = training_config(recipe.network, body.info, recipe.name)
     model = start_model(config, body.info, recipe.seed)
+    if recipe.network.weights:
+        load_start(model, recipe.network.weights)
     if recipe.network.backbone:
         load_backbone(model, recipe.network.backbone)
     return Objective(model, body, recipe.losses, recipe.targets)

@@ -168,9 +168,10 @@ def test_unknown_precisions() -> None:
         TorchBackend(small_network(), precision="int8")
 
 
-def test_open_the_embedded_network() -> None:
-    backend = open_backend("", "cpu", max_humans=6)
-    assert backend.config.untrained and backend.config.max_humans == 6
+@pytest.mark.parametrize("weights", ["", "untrained"])
+def test_open_the_embedded_network_and_the_stand_in(weights: str) -> None:
+    config = open_backend(weights, "cpu", max_humans=6).config
+    assert config.untrained == (weights == "untrained") and config.max_humans == 6
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,8 @@ def test_pictures_show_people(demo):
             assert (np.abs(drawn.astype(int) - photograph).max(axis=2) > 20).mean() > 0.01
         assert len(np.unique(read_image(demo.out / f"{name}_top_view.png").reshape(-1, 3), axis=0)) > 20
     assert read_image(demo.out / "clip_overlay.png").shape == (360, 640, 3)
+    strip, top = read_image(demo.out / "clip.jpg"), read_image(demo.out / "clip_top_view.png")
+    assert strip.shape == (360, 2 * 640 + 2 * 8 + round(top.shape[1] * 360 / top.shape[0]), 3)
     assert open_source(str(demo.out / "clip_overlay.mp4")).length == CLIP_IMAGES
 
 
@@ -159,7 +161,14 @@ def test_the_rest_is_shown_where_something_is_missing(demo, parts, tmp_path, mon
     sent = [replace(parts[0], losses={"dropped, a newer image came": 1, "failed": 0}), parts[1]]
     text = io.StringIO()
     assert report(sent, tmp_path, Console(file=text, width=200), 0.0) == 1
-    pictures = {"a_overlay.png", "a_top_view.png", "clip_overlay.png", "clip_top_view.png", "clip_overlay.mp4"}
+    pictures = {
+        "a_overlay.png",
+        "a_top_view.png",
+        "clip_overlay.png",
+        "clip_top_view.png",
+        "clip.jpg",
+        "clip_overlay.mp4",
+    }
     assert {path.name for path in tmp_path.iterdir()} == pictures
     assert open_source(str(tmp_path / "clip_overlay.mp4")).length == CLIP_IMAGES - 1
     for line in (

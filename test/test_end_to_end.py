@@ -24,7 +24,7 @@ def received(request, tmp_path_factory):
     """What a subscriber got: one of each message."""
     folder = tmp_path_factory.mktemp("end_to_end") / "bag"
     lines = []
-    node = {"autostart": True, "publish_vertices": True, "mesh_lod": request.param, "detection_threshold": 0.3}
+    node = {"weights": "untrained", "autostart": True, "publish_vertices": True, "mesh_lod": request.param}
     camera = {"source": str(asset(PHOTOGRAPH)), "loop": False, "fov_deg": FOV_DEG, "frame_id": FRAME}
     with ProcessGroup(lambda name, line: lines.append(f"{name}: {line}"), local_environment(os.environ)) as group:
         group.start("node", NODE_MODULE, ros_arguments(node, NODE_REMAPS))

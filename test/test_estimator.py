@@ -222,7 +222,7 @@ def test_a_network_for_another_body_is_refused():
 
 @pytest.fixture(scope="module")
 def embedded() -> Estimator:
-    return create_estimator(EstimatorConfig(device="cpu", detection_threshold=0.05))
+    return create_estimator(EstimatorConfig(weights="untrained", device="cpu", detection_threshold=0.05))
 
 
 def pictures(*names: str) -> tuple[list[np.ndarray], list[Camera]]:

@@ -11,14 +11,22 @@ from small_network import small_network
 from ros2_multihmr import cli, info
 from ros2_multihmr.info import Options, collect
 from ros2_multihmr.model.checkpoint import save_weights
+from ros2_multihmr.model.stand_in import stand_in_model
 
 
 def _by_subject(options=Options()):  # noqa: B008
     return {finding.subject: finding for finding in collect(options)}
 
 
-def test_embedded_weights_are_named_untrained_with_a_remedy():
+def test_the_weights_of_the_package_are_named():
     weights = _by_subject()["weights"]
+    assert "with the package" in weights.found and "UNTRAINED" not in weights.found and weights.state == "ok"
+
+
+def test_untrained_weights_are_named_so_with_a_remedy(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    save_weights(stand_in_model(), path)
+    weights = _by_subject(Options(weights=str(path)))["weights"]
     assert "UNTRAINED" in weights.found and "--weights" in weights.remedy and weights.state == "optional"
 
 

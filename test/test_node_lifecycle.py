@@ -13,7 +13,7 @@ from ros_graph import HEIGHT, WIDTH, anny
 
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.model.checkpoint import save_weights
-from ros2_multihmr.model.embedded import embedded_model
+from ros2_multihmr.model.stand_in import stand_in_model
 from ros2_multihmr.ros.multihmr_node import UNTRAINED_WARNING
 from ros2_multihmr.ros.silence import Silence
 
@@ -37,7 +37,7 @@ def configure_with(graph, *args):
 def own_weights(path, **config):
     import dataclasses
 
-    model = embedded_model()
+    model = stand_in_model()
     object.__setattr__(model, "config", dataclasses.replace(model.config, **config))
     save_weights(model, path)
     return str(path)
@@ -88,8 +88,9 @@ def test_after_a_failed_configure_the_parameter_can_be_put_right(graph, tmp_path
     assert g.node.trigger_configure().name == "SUCCESS" and state(g) == "inactive"
 
 
-def test_the_embedded_network_finds_people_and_says_that_it_is_untrained(graph, capfd):
-    g = graph(create=create_estimator, args=("-p", "diagnostics_period_s:=0.1", "-p", "threads:=1"))
+def test_the_stand_in_finds_people_and_says_that_it_is_untrained(graph, capfd):
+    given = ("diagnostics_period_s:=0.1", "threads:=1", "weights:=untrained")
+    g = graph(create=create_estimator, args=[word for value in given for word in ("-p", value)])
     g.start("humans", "diagnostics")
     rng = np.random.default_rng(0)
     g.send(data=array.array("B", rng.integers(0, 256, HEIGHT * WIDTH * 3, np.uint8).tobytes()))

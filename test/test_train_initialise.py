@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from training_fakes import BODY
 
+from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.initialisation import draw
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.vit import VisionTransformer, resample_positions
 from ros2_multihmr.model.weights_error import WeightsError
-from ros2_multihmr.training.initialise import load_backbone, start_model, training_config
+from ros2_multihmr.training.initialise import load_backbone, load_start, start_model, training_config
 from ros2_multihmr.training.recipe import load_recipe
 
 SETTINGS = dataclasses.replace(load_recipe("smoke").network, width=384, heads=6, depth=2, stem="patch")
@@ -107,3 +108,14 @@ def test_a_file_with_code_inside_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="refused"):
         load_backbone(network(), str(tmp_path / "evil.pth"))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_run_starts_from_weights_of_its_sizes_and_no_others(tmp_path: Path) -> None:
+    learned = start_model(network().config, BODY.info, 5)
+    save_weights(learned, tmp_path / "a.safetensors")
+    model = network()
+    load_start(model, str(tmp_path / "a.safetensors"))
+    assert all(torch.equal(value, learned.state_dict()[name]) for name, value in model.state_dict().items())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with pytest.raises(WeightsError, match="depth 2, the recipe's 3; change the recipe's network"):
+        load_start(network(depth=3), str(tmp_path / "a.safetensors"))

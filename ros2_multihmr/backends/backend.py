@@ -11,10 +11,9 @@ from torch import Tensor
 
 from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, ONNX_SUFFIX, TENSORRT, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
-from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.convert import WeightsSummary, describe_weights, summarise
-from ros2_multihmr.model.embedded import embedded_model
+from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 
 BACKENDS = ("torch", "onnxruntime", "tensorrt")
@@ -70,7 +69,7 @@ def open_backend(
 
     Args:
         weights: Path of a weights file, or of an .onnx file that was exported from one; "" for the network that comes
-            with the package.
+            with the package; "untrained" for the stand-in.
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda" or "cuda:<index>".
         backend: "auto" (by the file), "torch", "onnxruntime", or "tensorrt" (through ONNX Runtime).
         precision: "auto" (float32, or the exported file's own), "float32", "float16" or "bfloat16".
@@ -100,7 +99,7 @@ def open_backend(
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
-    model = load_weights(weights, **settings) if weights else embedded_model(**settings)
+    model = open_network(weights, **settings)
     return TorchBackend(model, chosen, "float32" if precision == "auto" else precision)
 
 

@@ -25,10 +25,10 @@ from torch import Tensor
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
 from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
-from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, load_weights, whole_file
+from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, whole_file
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.convert import licence_of
-from ros2_multihmr.model.embedded import embedded_model
+from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.read_outs import nominal_focal
@@ -74,7 +74,7 @@ def export_onnx(
     """Writes a network as an ONNX file, checked.
 
     Args:
-        weights: A weights file that `load_weights` reads; "" for the network that comes with the package.
+        weights: A weights file; "" for the network that comes with the package; "untrained" for the stand-in.
         out: File to write, ending in .onnx.
         dynamic_batch: True for any number of images at once; False for one, which TensorRT likes better.
         half: True to compute the backbone in 16 bits; what decides who is a person stays in 32.
@@ -92,7 +92,7 @@ def export_onnx(
     if missing := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
         raise ValueError(f"export needs {', '.join(missing)}: pip install {' '.join(missing)}")
     settings = {"max_humans": max_humans, "nms_kernel": nms_kernel}
-    model = load_weights(weights, **settings) if str(weights) else embedded_model(**settings)
+    model = open_network(weights, **settings)
     if model.stored_body:
         raise ValueError(
             f"{weights}: carries a SMPL-X body of its own, which an {ONNX_SUFFIX} file has no place for: run the "

@@ -20,6 +20,7 @@ from ros2_multihmr.samples import Sample
 from ros2_multihmr.top_view import top_view
 
 _OVERLAY_RATE_HZ = 10.0
+_GAP = 8  # px between pictures side by side
 
 
 def draw_top_view(answers: Answers, recording: Recording, truth: Sample | None = None) -> Picture:
@@ -36,7 +37,9 @@ def draw_top_view(answers: Answers, recording: Recording, truth: Sample | None =
 
 
 def write_pictures(out: Path, recording: Recording, parts: Sequence[Part]) -> list[Path]:
-    """Writes overlay and top view of every photograph, and of a clip all overlays as a video; returns the files.
+    """Writes overlay and top view of every photograph, and of a clip's fullest image; returns the files.
+
+    Of a clip, that image and both stand side by side in one more picture, and all overlays become a video.
 
     What did not come is left out.
     """
@@ -48,7 +51,10 @@ def write_pictures(out: Path, recording: Recording, parts: Sequence[Part]) -> li
             continue
         if len(answers) == len(part.truth):  # else nobody knows which image is which
             shown = fullest(part.truth)
-            files += _write_both(out, part.name, answers[shown], recording, part.truth[shown])
+            both = list(_write_both(out, part.name, answers[shown], recording, part.truth[shown]))
+            files += both
+            if len(both) == 2:
+                files.append(_write_strip(out / f"{part.name}.jpg", part.truth[shown].image, both))
         if overlays := [one.overlay for one in answers if one.overlay is not None]:
             files.append(out / f"{part.name}_overlay.mp4")
             _write_video(files[-1], overlays)
@@ -67,6 +73,19 @@ def _write_both(
             path = out / f"{name}_{kind}.png"
             Image.fromarray(picture).save(path)
             yield path
+
+
+def _write_strip(path: Path, image: Picture, pictures: Sequence[Path]) -> Path:
+    """Writes an image and pictures of it side by side, all as high as the image."""
+    strip = Image.fromarray(image)
+    for picture in map(Image.open, pictures):
+        scaled = picture.resize((round(picture.width * strip.height / picture.height), strip.height))
+        wider = Image.new("RGB", (strip.width + _GAP + scaled.width, strip.height), "white")
+        wider.paste(strip, (0, 0))
+        wider.paste(scaled, (strip.width + _GAP, 0))
+        strip = wider
+    strip.save(path, quality=90)
+    return path
 
 
 def drawable(answers: Answers, recording: Recording) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.config import PATCH, MultiHMRConfig
-from ros2_multihmr.model.embedded import standing_pose
+from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.initialisation import draw
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.official_file import load_tensors
+from ros2_multihmr.model.stand_in import standing_pose
 from ros2_multihmr.model.vit import resample_positions
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.training.recipe import NetworkSettings
@@ -29,6 +31,7 @@ FIRST_EXPRESSION = -3.0  # before the sigmoid
 DINOV2 = {384: "dinov2_vits14", 768: "dinov2_vitb14", 1024: "dinov2_vitl14", 1536: "dinov2_vitg14"}
 DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth"
 _DROPPED = ("mask_token",)
+_FREE = ("weights", "untrained", "max_humans", "nms_kernel")  # what the weights are, whatever these say
 
 
 def training_config(settings: NetworkSettings, info: BodyInfo, name: str, max_humans: int = 20) -> MultiHMRConfig:
@@ -111,6 +114,25 @@ def _start_head(model: MultiHMR, pose: Tensor) -> None:
     head.init_camera.fill_(-math.log(FIRST_DEPTH))
     if model.config.expression_activation == "sigmoid":
         head.init_expression.fill_(FIRST_EXPRESSION)
+
+
+def load_start(model: MultiHMR, source: str) -> None:
+    """Starts from trained weights, to go on with other data or for longer.
+
+    Args:
+        model: The network.
+        source: A weights file, or "embedded" for the one that comes with the package.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or of a network with other sizes; says which differ.
+    """
+    start = open_network("" if source == "embedded" else source)
+    has, wanted = dataclasses.asdict(start.config), dataclasses.asdict(model.config)
+    other = [name for name in wanted if name not in _FREE and has[name] != wanted[name]]
+    if other:
+        told = "; ".join(f"{name} {has[name]}, the recipe's {wanted[name]}" for name in other)
+        raise WeightsError(f"{source}: of another network: {told}; change the recipe's network")
+    model.load_state_dict(start.state_dict())
 
 
 def load_backbone(model: MultiHMR, source: str) -> None:

@@ -34,6 +34,9 @@ class NetworkSettings(Settings):
     hph_depth: int = setting(2, "Layers of the Human Perception Head", low=1)
     hph_heads: int = setting(4, "Its attention heads, each 32 wide", low=1)
     hph_width: int = setting(256, "Width of its tokens", low=1)
+    weights: str = setting(
+        "", "Start of everything: empty for random, a weights file of these sizes, or embedded for the package's own"
+    )
     backbone: str = setting(
         "", "Start of the backbone: empty for random, a DINOv2 file, or dinov2 for the one in torch.hub's folder"
     )

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
-from ros2_multihmr.model.embedded import embedded_model, standing_pose
 from ros2_multihmr.model.initialisation import draw
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.read_outs import nominal_focal, rotation_from_6d
+from ros2_multihmr.model.stand_in import stand_in_model, standing_pose
 
 SIZE = 224
 FOCAL = nominal_focal(SIZE)
@@ -27,7 +27,7 @@ PHOTOGRAPHS = ("samples/basketball.jpg", "samples/row_of_people.jpg")
 
 @pytest.fixture(scope="module")
 def model() -> MultiHMR:
-    return embedded_model()
+    return stand_in_model()
 
 
 def pixels_of(path: Path) -> tuple[Tensor, tuple[int, int, int, int]]:
@@ -58,7 +58,7 @@ def test_it_says_that_it_is_untrained(model: MultiHMR) -> None:
 
 def test_the_seed_decides() -> None:
     def weight(seed: int) -> Tensor:
-        return embedded_model(seed).backbone.get_parameter("blocks.1.attn.qkv.weight")
+        return stand_in_model(seed).backbone.get_parameter("blocks.1.attn.qkv.weight")
 
     assert torch.equal(weight(0), weight(0)) and not torch.equal(weight(0), weight(1))
 
@@ -109,6 +109,6 @@ def test_the_standing_pose_lowers_the_arms() -> None:
 
 
 def test_overrides_reach_the_network() -> None:
-    assert embedded_model(max_humans=3).config.max_humans == 3
+    assert stand_in_model(max_humans=3).config.max_humans == 3
     with pytest.raises(ValueError, match="max_humans: expected at most 256"):
-        embedded_model(max_humans=300)
+        stand_in_model(max_humans=300)
