@@ -108,10 +108,10 @@ def associate(
         Indices of tracks and of people seen, pair by pair.
     """
     cost = _pair_cost(motion, looks, unseen_s, seen, config)
-    first = np.flatnonzero(seen.scores >= config.begin_score)
+    first = np.flatnonzero(seen.scores >= config.track_begin_score)
     tracks, people = assign(cost[:, first])
     people = first[people]
-    left, weak = np.setdiff1d(np.arange(len(motion)), tracks), np.flatnonzero(seen.scores < config.begin_score)
+    left, weak = np.setdiff1d(np.arange(len(motion)), tracks), np.flatnonzero(seen.scores < config.track_begin_score)
     more_tracks, more_people = assign(cost[np.ix_(left, weak)])
     return np.concatenate([tracks, left[more_tracks]]), np.concatenate([people, weak[more_people]])
 
@@ -153,11 +153,11 @@ def _is_clear(cost: Array, row: int, column: int) -> bool:
 
 def _pair_cost(motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig) -> Array:
     distance, log_volume = _mahalanobis(motion, seen)
-    size = _mean_square(looks.size, seen.looks.size) / config.size_sigma_m**2
-    pose_sigma = config.pose_sigma_m + _POSE_DRIFT * unseen_s
+    size = _mean_square(looks.size, seen.looks.size) / config.track_size_sigma_m**2
+    pose_sigma = config.track_pose_sigma_m + _POSE_DRIFT * unseen_s
     pose = 3 * _mean_square(looks.pose, seen.looks.pose) / pose_sigma[:, None] ** 2
     cost = distance + log_volume + np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
-    cost[distance > config.gate**2] = _FORBIDDEN
+    cost[distance > config.track_gate**2] = _FORBIDDEN
     return cost
 
 

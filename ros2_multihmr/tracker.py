@@ -56,6 +56,25 @@ class Tracks:
     states: NDArray[np.uint8]
     ages_s: NDArray[np.float64]
 
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """(N,) True for who is seen in the image."""
+        return np.asarray(self.states <= TrackState.OK)
+
+    @property
+    def predicted(self) -> NDArray[np.bool_]:
+        """(N,) True for who is not seen, but predicted."""
+        return np.asarray(self.states == TrackState.PREDICTED)
+
+    @property
+    def lost(self) -> NDArray[np.bool_]:
+        """(N,) True for who is told of for the last time."""
+        return np.asarray(self.states == TrackState.LOST)
+
+    def select(self, keep: NDArray[np.bool_]) -> Tracks:
+        """Returns the identities of those whom the mask `keep` names."""
+        return Tracks(self.ids[keep], self.states[keep], self.ages_s[keep])
+
     @staticmethod
     def untracked(count: int) -> Tracks:
         """Ids 1 to `count` in the order of the people: names for one image, not identities."""
@@ -86,7 +105,7 @@ class Tracker:
     """Follows people.
 
     Attributes:
-        config: Settings; may be exchanged between two images, `max_ids` excepted.
+        config: Settings; may be exchanged between two images, `track_max_ids` excepted.
     """
 
     def __init__(self, config: TrackerConfig) -> None:
@@ -95,7 +114,7 @@ class Tracker:
 
     def reset(self) -> None:
         """Forgets everybody."""
-        self._ids = IdPool(self.config.max_ids)
+        self._ids = IdPool(self.config.track_max_ids)
         self._frame = FixedFrame()
         self._stamp_s = -np.inf
         self._known: KnownPeople | None = None  # whom it follows
@@ -122,14 +141,14 @@ class Tracker:
             self.reset()
         config, transform = self.config, self._frame.follow(T_world_camera)
         humans = _with_place(humans)
-        seen = seen_people(humans, transform, config.jitter)
+        seen = seen_people(humans, transform, config.track_jitter)
         sightings = [Sighting(humans, index, transform) for index in range(len(humans))]
         known, late = self._followed(seen, humans.body.name, stamp_s)
         tracks, people = associate(known.motion, known.looks, stamp_s - known.seen_s, seen, config)
         gone = stamp_s - known.seen_s[tracks] > _BRIEF_S
         found = _found(known.select(tracks).doubting(gone), people, seen, sightings, stamp_s, config)
         missed = _disappointed(known.select(np.setdiff1d(np.arange(len(known)), tracks)), config)
-        fresh = np.setdiff1d(np.flatnonzero(seen.scores >= config.begin_score), people)
+        fresh = np.setdiff1d(np.flatnonzero(seen.scores >= config.track_begin_score), people)
         back, back_people = self._returned(fresh, seen, sightings, stamp_s)
         new, new_people = self._begun(np.setdiff1d(fresh, back_people), seen, sightings, stamp_s)
         late = late.select(np.flatnonzero(~np.isin(late.ids, back.ids)))
@@ -140,15 +159,17 @@ class Tracker:
     def _followed(self, seen: Seen, body: str, stamp_s: float) -> tuple[KnownPeople, KnownPeople]:
         """Everybody at the time of the image, and those who have not been seen for too long."""
         if self._known is None or self._away is None:
-            nobody = KnownPeople.begin([], seen.select(np.zeros(0, np.intp)), [], stamp_s, self.config.agility)
+            nobody = KnownPeople.begin([], seen.select(np.zeros(0, np.intp)), [], stamp_s, self.config.track_agility)
             self._known, self._away, self._body, self._stamp_s = nobody, nobody, body, stamp_s
-        known = self._known.predicted(stamp_s - self._stamp_s, self.config.agility)
+        known = self._known.predicted(stamp_s - self._stamp_s, self.config.track_agility)
         self._stamp_s = stamp_s
-        is_late = stamp_s - known.seen_s > self.config.predict_s
+        is_late = stamp_s - known.seen_s > self.config.track_predict_s
         late = known.select(np.flatnonzero(is_late))
-        self._lose(late, late.seen_s + self.config.predict_s)
-        self._ids.expire(stamp_s, self.config.id_cooldown_s)
-        hardly_known = (self._away.hits < self.config.confirm_images) & (stamp_s - self._away.seen_s > _HARDLY_KNOWN_S)
+        self._lose(late, late.seen_s + self.config.track_predict_s)
+        self._ids.expire(stamp_s, self.config.track_id_cooldown_s)
+        hardly_known = (self._away.hits < self.config.track_confirm_images) & (
+            stamp_s - self._away.seen_s > _HARDLY_KNOWN_S
+        )
         rests = np.array([self._ids.rests(number) for number in self._away.ids.tolist()], bool)
         self._away = self._away.select(np.flatnonzero(rests & ~hardly_known))
         return known.select(np.flatnonzero(~is_late)), late
@@ -159,7 +180,7 @@ class Tracker:
         """Lost people who are among the fresh ones."""
         assert self._away is not None
         away, config = self._away, self.config
-        size_sigma_m = config.size_sigma_m * np.sqrt(1.0 + 1.0 / away.hits)  # of the average and of one image
+        size_sigma_m = config.track_size_sigma_m * np.sqrt(1.0 + 1.0 / away.hits)  # of the average and of one image
         lost, people = returning(
             away.motion.position, away.looks.size, stamp_s - away.seen_s, seen.select(fresh), size_sigma_m
         )
@@ -177,12 +198,12 @@ class Tracker:
         """New people."""
         ids = [self._ids.take() for _ in fresh]
         if 0 in ids:
-            _logger.warning("all %d ids are in use; raise max_ids: %d people left out", len(ids), ids.count(0))
+            _logger.warning("all %d ids are in use; raise track_max_ids: %d people left out", len(ids), ids.count(0))
         named = np.flatnonzero(ids)
         people = fresh[named]
         views = [sightings[i] for i in people]
         numbers = [ids[i] for i in named]
-        return KnownPeople.begin(numbers, seen.select(people), views, stamp_s, self.config.agility), people
+        return KnownPeople.begin(numbers, seen.select(people), views, stamp_s, self.config.track_agility), people
 
     def _told(
         self,
@@ -203,7 +224,7 @@ class Tracker:
         told = found
         if len(unseen):
             ghosts, there = unseen.ghosts(transform, camera, vertices=humans.has_vertices)
-            stays = (np.arange(len(unseen)) < len(missed)) & (unseen.hits >= self.config.confirm_images)
+            stays = (np.arange(len(unseen)) < len(missed)) & (unseen.hits >= self.config.track_confirm_images)
             stays[there] &= _in_view(ghosts, camera)
             first = np.argsort(~stays, kind="stable")
             gone = missed.select(np.flatnonzero(~stays[: len(missed)]))
@@ -238,8 +259,8 @@ def _found(
     """Known people, seen again; `restart` for those of whose motion nothing is left."""
     here = seen.select(people)
     if restart:
-        known = dataclasses.replace(known, motion=Motion.begin(here.position, here.covariance, config.agility))
-    return known.updated(here, [sightings[i] for i in people], stamp_s, config.confirm_images)
+        known = dataclasses.replace(known, motion=Motion.begin(here.position, here.covariance, config.track_agility))
+    return known.updated(here, [sightings[i] for i in people], stamp_s, config.track_confirm_images)
 
 
 def _disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
@@ -247,7 +268,7 @@ def _disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
     if not any(missed.before):
         return missed
     kept = [
-        one if one is not None and streak < config.confirm_images else missed.select(np.array([i]))
+        one if one is not None and streak < config.track_confirm_images else missed.select(np.array([i]))
         for i, (one, streak) in enumerate(zip(missed.before, missed.streak.tolist()))
     ]
     return kept[0].join(*kept[1:])

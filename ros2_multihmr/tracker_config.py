@@ -11,7 +11,7 @@ from ros2_multihmr.settings import Settings, setting
 class TrackerConfig(Settings):
     """Settings of the tracker."""
 
-    begin_score: float = setting(
+    track_begin_score: float = setting(
         0.4,
         "Score from which a detection begins a track and is matched first; weaker ones only go on with a track, and "
         "are left out where there is none",
@@ -19,41 +19,41 @@ class TrackerConfig(Settings):
         high=1.0,
         runtime=True,
     )
-    confirm_images: int = setting(
+    track_confirm_images: int = setting(
         3, "Images in which a person must be seen to be predicted when not seen", low=1, high=100, runtime=True
     )
-    predict_s: float = setting(
+    track_predict_s: float = setting(
         2.0, "Longest time that a person who is not seen is predicted [s]", low=0.0, high=60.0, runtime=True
     )
-    id_cooldown_s: float = setting(
+    track_id_cooldown_s: float = setting(
         10.0,
         "Time for which a lost person's id waits for that person; others get it only afterwards [s]",
         low=0.0,
         high=3600.0,
         runtime=True,
     )
-    max_ids: int = setting(1000, "Largest id; it bounds the names of the people's frames", low=10, high=1_000_000)
-    gate: float = setting(
+    track_max_ids: int = setting(1000, "Largest id; it bounds the names of the people's frames", low=10, high=1_000_000)
+    track_gate: float = setting(
         4.0, "Largest distance from where a person is expected [standard deviations]", low=0.5, high=20.0, runtime=True
     )
-    agility: float = setting(
+    track_agility: float = setting(
         0.2,
         "How readily people change their velocity: spectral density of their acceleration [m^2/s^3]",
         low=0.001,
         high=1000.0,
         runtime=True,
     )
-    jitter: float = setting(
+    track_jitter: float = setting(
         0.25,
         "Part of a distance's standard deviation that changes from image to image; the rest stays with the person",
         low=0.01,
         high=1.0,
         runtime=True,
     )
-    size_sigma_m: float = setting(
+    track_size_sigma_m: float = setting(
         0.012, "Spread of a person's estimated bone lengths [m]; large: size tells nobody apart", low=1e-3, runtime=True
     )
-    pose_sigma_m: float = setting(
+    track_pose_sigma_m: float = setting(
         0.1, "Spread of the joints about the hips from image to image [m]; large: poses tell nobody apart", low=1e-3,
         runtime=True,
     )  # fmt: skip

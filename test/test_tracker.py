@@ -86,7 +86,7 @@ def test_nobody():
 
 
 def test_who_is_not_seen_walks_on_flagged_then_is_lost_once():
-    tracker = Tracker(TrackerConfig(predict_s=1.0))
+    tracker = Tracker(TrackerConfig(track_predict_s=1.0))
     follow(tracker, [[(-1 + 0.04 * i, 0, 5)] for i in range(30)])
     states = []
     for i in range(30, 70):
@@ -107,7 +107,7 @@ def test_a_predicted_persons_covariance_grows():
 
 
 def test_who_walks_out_of_the_image_is_lost_at_once():
-    tracker = Tracker(TrackerConfig(predict_s=5.0))
+    tracker = Tracker(TrackerConfig(track_predict_s=5.0))
     follow(tracker, [[(2.0 + 0.05 * i, 0, 5)] for i in range(10)])
     frames = 0
     while tracker.update(people([]), CAMERA, (10 + frames) / 30).tracks.states.tolist() == [TrackState.PREDICTED]:
@@ -128,7 +128,7 @@ def test_people_who_cross_keep_their_ids():
 
 def test_who_comes_back_gets_the_same_id_and_somebody_else_does_not():
     for size, wanted in ((1.1, 1), (0.6, 2)):
-        tracker = Tracker(TrackerConfig(predict_s=0.5))
+        tracker = Tracker(TrackerConfig(track_predict_s=0.5))
         follow(tracker, [[(0, 0, 5)]] * 20, size=1.1)
         assert follow(tracker, [[]] * 60, start_s=1.0).tracks.ids.size == 0
         told = tracker.update(people([(0.5, 0, 5)], size=size), CAMERA, 4.0)
@@ -136,7 +136,7 @@ def test_who_comes_back_gets_the_same_id_and_somebody_else_does_not():
 
 
 def test_after_the_cooldown_nobody_is_known_again():
-    tracker = Tracker(TrackerConfig(id_cooldown_s=3.0))
+    tracker = Tracker(TrackerConfig(track_id_cooldown_s=3.0))
     follow(tracker, [[(0, 0, 5)]] * 20)
     told = tracker.update(people([(0, 0, 5)]), CAMERA, 3600.0)  # an hour's gap
     assert TrackState.NEW in told.tracks.states and TrackState.LOST in told.tracks.states
@@ -153,7 +153,7 @@ def test_a_brief_false_sighting_does_not_take_a_hidden_persons_id_away():
 
 
 def test_weak_detections_go_on_with_a_track_and_begin_none():
-    tracker = Tracker(TrackerConfig(begin_score=0.5))
+    tracker = Tracker(TrackerConfig(track_begin_score=0.5))
     assert len(tracker.update(people([(0, 0, 5)], scores=0.4), CAMERA, 0.0).humans) == 0
     follow(tracker, [[(0, 0, 5)]] * 3, start_s=0.1)
     told = tracker.update(people([(0, 0, 5), (2, 0, 5)], scores=0.4), CAMERA, 0.3)
@@ -211,7 +211,7 @@ def test_a_camera_that_turns_leaves_people_where_they_are():
 
 
 def test_ids_and_frames_stay_few_over_500_entries_and_exits():
-    config, rng = TrackerConfig(id_cooldown_s=10.0), np.random.default_rng(0)
+    config, rng = TrackerConfig(track_id_cooldown_s=10.0), np.random.default_rng(0)
     tracker, used, alive, lost = Tracker(config), set(), {}, []
     for i in range(2000):
         at_s = i * 0.3

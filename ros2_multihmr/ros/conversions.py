@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import itertools
 import sys
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from std_msgs.msg import Header
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracker import Tracks
 
@@ -92,7 +94,15 @@ def image_from_compressed(message: CompressedImage) -> Rgb:
 
 
 def human_array(
-    header: Header, humans: Humans, tracks: Tracks, camera: Camera, *, weights: str, untrained: bool, vertices: bool
+    header: Header,
+    humans: Humans,
+    tracks: Tracks,
+    camera: Camera,
+    *,
+    weights: str,
+    untrained: bool,
+    vertices: bool,
+    motion: Motion | None = None,
 ) -> HumanArray:
     """Builds the message of one image.
 
@@ -104,6 +114,7 @@ def human_array(
         weights: Name of the network's weights.
         untrained: True if the network was never trained.
         vertices: True to add the full mesh, which `humans` must then hold.
+        motion: How they move, in the same frame; None if nobody follows them.
     """
     message = HumanArray(header=header, body_model=humans.body.name, weights=weights, untrained=untrained)
     message.image_width, message.image_height = camera.width, camera.height
@@ -115,6 +126,8 @@ def human_array(
     slices = _pose_slices(humans.body)
     for i, quaternion in enumerate(quaternions):
         message.humans.append(_human(humans, tracks, i, quaternion, slices, vertices))
+    if motion is not None:
+        _add_twists(message.humans, motion)
     return message
 
 
@@ -160,6 +173,17 @@ def _human(
     if vertices:
         human.vertices = _array("f", humans.vertices[i])
     return human
+
+
+def _add_twists(people: Sequence[Human], motion: Motion) -> None:
+    """Says how people move where that is estimated; nobody estimates how they turn, and the covariance says so."""
+    moving = zip(people, motion.valid.tolist(), motion.velocity.tolist(), motion.twist_covariance())
+    for human, valid, velocity, covariance in moving:
+        if valid:
+            linear = human.twist.twist.linear
+            linear.x, linear.y, linear.z = velocity
+            human.twist.covariance = covariance.ravel()
+            human.twist_valid = True
 
 
 def _pose_slices(body: BodyInfo) -> dict[str, slice]:

@@ -35,7 +35,8 @@ class Report:
         recent_received, recent_published, recent_failed: Images since the last report.
         stage_s: Mean seconds per stage of the images published since the last report.
         age_s: Mean time from the image's stamp to publishing, of the same images; None if there are none.
-        people: People in the last published image.
+        people: People seen in the last published image.
+        predicted: People who were followed and not seen in it.
         left_out: People beyond `max_humans` in it.
         last_error: Why the last image failed; empty if none did.
     """
@@ -48,6 +49,7 @@ class Report:
     stage_s: Mapping[str, float]
     age_s: float | None
     people: int
+    predicted: int
     left_out: int
     last_error: str
 
@@ -68,6 +70,7 @@ class Statistics:
     _stage_s: dict[str, float] = field(default_factory=dict)
     _age_s: float = 0.0
     _people: int = 0
+    _predicted: int = 0
     _left_out: int = 0
     _last_error: str = ""
 
@@ -87,14 +90,16 @@ class Statistics:
             self._fates[Fate.FAILED] += 1
             self._last_error = error
 
-    def published(self, stage_s: Mapping[str, float], age_s: float, people: int, left_out: int) -> None:
+    def published(
+        self, stage_s: Mapping[str, float], age_s: float, people: int, left_out: int, predicted: int = 0
+    ) -> None:
         """Counts an image whose people were published, with what `Report` says about it."""
         with self._lock:
             self._fates[Fate.PUBLISHED] += 1
             for stage, seconds in stage_s.items():
                 self._stage_s[stage] = self._stage_s.get(stage, 0.0) + seconds
             self._age_s += age_s
-            self._people, self._left_out = people, left_out
+            self._people, self._left_out, self._predicted = people, left_out, predicted
 
     @property
     def counts(self) -> tuple[int, dict[Fate, int]]:
@@ -116,6 +121,7 @@ class Statistics:
                 stage_s={stage: seconds / published for stage, seconds in self._stage_s.items()} if published else {},
                 age_s=self._age_s / published if published else None,
                 people=self._people,
+                predicted=self._predicted,
                 left_out=self._left_out,
                 last_error=self._last_error,
             )
@@ -188,6 +194,7 @@ def _values(report: Report, period_s: float) -> dict[str, str]:
         "rate [Hz]": f"{report.recent_published / period_s:.2f}",
         "input rate [Hz]": f"{report.recent_received / period_s:.2f}",
         "people": str(report.people),
+        "people predicted": str(report.predicted),
         "people left out": str(report.left_out),
         "image age [ms]": "" if report.age_s is None else f"{report.age_s * 1e3:.1f}",
         "received": str(report.received),

@@ -21,6 +21,7 @@ NAMESPACES = ("mesh", "skeleton", "label")
 BONE_WIDTH_M = 0.02
 LABEL_HEIGHT_M = 0.12
 LABEL_ABOVE_HEAD_M = 0.35
+PREDICTED_ALPHA = 0.4
 
 Points = NDArray[np.float64]
 _NO_POINTS = np.zeros((0, 3))
@@ -48,16 +49,16 @@ class MarkerBuilder:
         Args:
             header: Header of the image.
             humans: N people.
-            tracks: Their ids.
+            tracks: Their ids; who is predicted is shown half transparent.
             full: True for the full mesh, which `humans` must then hold; False for the reduced one.
         """
         ids = [int(track_id) for track_id in tracks.ids]
         gone = sorted(self._displayed - set(ids))
         writer = CdrWriter()
         writer.numbers("I", len(NAMESPACES) * (len(ids) + len(gone)))
-        self._write_meshes(writer, header, humans, ids, full)
+        self._write_meshes(writer, header, humans, tracks, full)
         self._write_skeletons(writer, header, humans, ids)
-        self._write_labels(writer, header, humans, ids)
+        self._write_labels(writer, header, humans, tracks)
         for track_id in gone:
             for namespace in NAMESPACES:
                 _write_marker(writer, header, namespace, track_id, action=Marker.DELETE)
@@ -72,11 +73,11 @@ class MarkerBuilder:
         _write_marker(writer, header, "", 0, action=Marker.DELETEALL)
         return writer.to_bytes()
 
-    def _write_meshes(self, writer: CdrWriter, header: Header, humans: Humans, ids: list[int], full: bool) -> None:
+    def _write_meshes(self, writer: CdrWriter, header: Header, humans: Humans, tracks: Tracks, full: bool) -> None:
         vertices, faces = (humans.vertices, self._faces) if full else (humans.vertices_lod, self._faces_lod)
         corners = vertices.astype("<f8").take(faces, axis=1)
-        for track_id, points in zip(ids, corners):
-            color = (*color_of(track_id), 1.0)
+        for track_id, predicted, points in zip(tracks.ids.tolist(), tracks.predicted.tolist(), corners):
+            color = (*color_of(track_id), PREDICTED_ALPHA if predicted else 1.0)
             _write_marker(
                 writer, header, "mesh", track_id, kind=Marker.TRIANGLE_LIST, scale=(1, 1, 1), color=color, points=points
             )
@@ -95,9 +96,10 @@ class MarkerBuilder:
                 points=points,
             )
 
-    def _write_labels(self, writer: CdrWriter, header: Header, humans: Humans, ids: list[int]) -> None:
+    def _write_labels(self, writer: CdrWriter, header: Header, humans: Humans, tracks: Tracks) -> None:
         positions = humans.joints[:, self._head] + LABEL_ABOVE_HEAD_M * humans.rotation[:, :, 2]
-        for track_id, position, score in zip(ids, positions.tolist(), humans.scores.tolist()):
+        told = ["predicted" if p else f"{s:.0%}" for p, s in zip(tracks.predicted.tolist(), humans.scores.tolist())]
+        for track_id, position, text in zip(tracks.ids.tolist(), positions.tolist(), told):
             _write_marker(
                 writer,
                 header,
@@ -107,7 +109,7 @@ class MarkerBuilder:
                 position=position,
                 scale=(0, 0, LABEL_HEIGHT_M),
                 color=(1, 1, 1, 1),
-                text=f"{track_id} ({score:.0%}){self._note}",
+                text=f"{track_id} ({text}){self._note}",
             )
 
 

@@ -17,6 +17,7 @@ from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array, idle_array
+from ros2_multihmr.ros.follower import Follower
 from ros2_multihmr.ros.inputs import Inputs, image_topic, info_topic, subscribed_image
 from ros2_multihmr.ros.lifecycle import logged, refuse_impossible_commands, state_of
 from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare, read
@@ -49,6 +50,7 @@ class MultiHMRNode(LifecycleNode):
     _publishers_out: Publishers
     _cameras: CameraChooser
     _infos: CameraInfoCache
+    _follower: Follower
     _pipeline: Pipeline
     # and these from activate to deactivate.
     _worker: Worker[ImageMessage]
@@ -89,6 +91,7 @@ class MultiHMRNode(LifecycleNode):
         self.statistics, self._infos = Statistics(), CameraInfoCache()
         self._cameras = CameraChooser(self.config.rectify, image_topic(self), info_topic(self))
         self._publishers_out = Publishers(self, self.config, network, body, self._on_incompatible)
+        self._follower = Follower(self, self.config, self.get_logger())
         self._pipeline = self._create_pipeline()
         self._configured, self._why_not = True, ""
         return super().on_configure(state)
@@ -152,6 +155,7 @@ class MultiHMRNode(LifecycleNode):
         self.active = False
         self._inputs.destroy()
         self._worker.stop()
+        self._follower.forget()
         self._publishers_out.clear_markers()
         self._estimator.unload()
         del self._inputs, self._worker, self._silence
@@ -160,14 +164,15 @@ class MultiHMRNode(LifecycleNode):
         if not self._configured:
             return
         self._configured = False
+        self._follower.destroy()
         self._publishers_out.destroy()
-        del self._pipeline, self._publishers_out, self._cameras, self._infos, self._estimator
+        del self._pipeline, self._follower, self._publishers_out, self._cameras, self._infos, self._estimator
 
     def _create_pipeline(self) -> Pipeline:
         topic = info_topic(self)
         return Pipeline(
             self._estimator, self.config, self._cameras, self._infos, lambda: self.count_publishers(topic) > 0,
-            self._publishers_out, self.statistics, self.get_clock(), self.get_logger(),
+            self._follower, self._publishers_out, self.statistics, self.get_clock(), self.get_logger(),
         )  # fmt: skip
 
     # ---- callbacks
@@ -212,7 +217,8 @@ class MultiHMRNode(LifecycleNode):
         report = self.statistics.report()
         network, device = self._estimator.backend.config, self._estimator.backend.device
         problems = [UNTRAINED_WARNING] if network.untrained else []
-        problems += [self._cameras.problem, self._publishers_out.people.problem, *self._incompatible.values()]
+        problems += [self._cameras.problem, self._follower.problem, self._publishers_out.people.problem]
+        problems += self._incompatible.values()
         if not report.recent_received:
             topic = subscribed_image(self, self.config.image_transport)[1]
             problems.append(self._silence.problem(self._now_s(), topic, self.count_publishers(topic)))
@@ -221,6 +227,8 @@ class MultiHMRNode(LifecycleNode):
             "untrained": str(network.untrained),
             "body": self._estimator.body.info.name,
             "calibrated": str(not self._cameras.problem),
+            "tracker resets": str(self._follower.resets),
+            "camera pose unknown": str(self._follower.unknown_poses),
         }
         problems = [problem for problem in problems if problem]
         now, period_s = self.get_clock().now().to_msg(), self.config.diagnostics_period_s

@@ -14,11 +14,12 @@ from rclpy.parameter import Parameter
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.settings import setting, setting_info
+from ros2_multihmr.tracker_config import SmoothingConfig, TrackerConfig
 
 
 @dataclass(frozen=True)
-class NodeConfig(EstimatorConfig):
-    """The estimator's settings and the node's own."""
+class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
+    """The estimator's, the tracker's and the smoothing's settings, and the node's own."""
 
     rectify: str = setting(
         "auto",
@@ -34,6 +35,15 @@ class NodeConfig(EstimatorConfig):
     )
     max_age_s: float = setting(
         0.0, "Older images are dropped [s]; 0: none, right for a bag played without a clock", low=0.0, runtime=True
+    )
+    track: bool = setting(
+        True, "Follow people from image to image; false: ids number the people of one image by score", runtime=True
+    )
+    world_frame: str = setting(
+        "", "TF frame that stands still, in which people are followed while the camera moves; empty: the camera stands"
+    )
+    world_frame_timeout_s: float = setting(
+        0.1, "Longest time that an image waits for a late transform to world_frame [s]", low=0.0, high=5.0, runtime=True
     )
     publish_tf: bool = setting(True, "Publish a TF frame per person", runtime=True)
     tf_is_demand: bool = setting(
@@ -60,6 +70,10 @@ class NodeConfig(EstimatorConfig):
         super().__post_init__()
         if self.frame_prefix.startswith("/"):
             raise ValueError(f"frame_prefix: a TF frame must not begin with a slash, got {self.frame_prefix!r}")
+        if self.world_frame.startswith("/"):
+            raise ValueError(f"world_frame: a TF frame must not begin with a slash, got {self.world_frame!r}")
+        if self.smooth and not self.track:
+            raise ValueError("smooth: whom nobody follows cannot be smoothed; set track true, or smooth false")
 
 
 def declare(node: Node) -> NodeConfig:

@@ -18,10 +18,10 @@ from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.conversions import image_from_compressed, image_from_message
 from ros2_multihmr.ros.diagnostics import Fate, Statistics
+from ros2_multihmr.ros.follower import Follower
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.publishers import Publishers, Result
 from ros2_multihmr.stopwatch import Stopwatch
-from ros2_multihmr.tracker import Tracks
 
 ImageMessage: TypeAlias = Image | CompressedImage
 _LOG_EVERY_S = 5.0
@@ -41,6 +41,7 @@ class Pipeline:
         cameras: Turns an image and its CameraInfo into image and camera.
         infos: CameraInfo messages.
         has_camera_info: Says whether anybody publishes CameraInfo, so that waiting for it makes sense.
+        follower: Tells who is who.
         publishers: Where the results go.
         statistics: Counts what becomes of the images.
         clock: Tells an image's age.
@@ -54,6 +55,7 @@ class Pipeline:
         cameras: CameraChooser,
         infos: CameraInfoCache,
         has_camera_info: Callable[[], bool],
+        follower: Follower,
         publishers: Publishers,
         statistics: Statistics,
         clock: Clock,
@@ -61,7 +63,7 @@ class Pipeline:
     ) -> None:
         self.estimator, self.config = estimator, config
         self._cameras, self._infos, self._has_camera_info = cameras, infos, has_camera_info
-        self._publishers, self._statistics = publishers, statistics
+        self._follower, self._publishers, self._statistics = follower, publishers, statistics
         self._clock, self._logger = clock, logger
         self._last_stamp: Time | None = None
         self._warned: set[str] = set()
@@ -87,11 +89,12 @@ class Pipeline:
         with watch.stage("convert in"):
             image, camera = self._convert_in(message, config)
         humans = estimator.estimate(image, camera, vertices=demand.full_mesh, stopwatch=watch)
-        with watch.stage("track"):
-            tracks = Tracks.untracked(len(humans))
-        self._publishers.publish(Result(header, image, camera, humans, tracks), demand, config, watch)
-        self._warn_once(self._cameras.problem, self._publishers.people.problem)
-        self._statistics.published(watch.seconds, self._age_s(message), len(humans), estimator.overflow)
+        humans, tracks, motion = self._follower.update(humans, camera, header, estimator, config, watch)
+        self._publishers.publish(Result(header, image, camera, humans, tracks, motion), demand, config, watch)
+        self._warn_once(self._cameras.problem, self._follower.problem, self._publishers.people.problem)
+        self._statistics.published(
+            watch.seconds, self._age_s(message), int(tracks.seen.sum()), estimator.overflow, int(tracks.predicted.sum())
+        )
         return None
 
     def _convert_in(self, message: ImageMessage, config: NodeConfig) -> tuple[NDArray[np.uint8], Camera]:
@@ -109,7 +112,7 @@ class Pipeline:
 
     def _notice_time_jump(self, stamp: Time) -> None:
         if self._last_stamp is not None and stamp < self._last_stamp:
-            self._logger.info("image stamps jumped back; starting anew")
+            self._follower.time_jumped_back()
             self._publishers.forget_time()
         self._last_stamp = stamp
 

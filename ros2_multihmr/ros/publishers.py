@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -24,6 +24,7 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
@@ -73,8 +74,9 @@ class Result:
         header: Header of the image message, verbatim.
         image: (H, W, 3) uint8 RGB, the image that `camera` describes.
         camera: Its camera.
-        humans: The people in it.
+        humans: The people in it, and those who are predicted or just lost.
         tracks: Their identities.
+        motion: How they move; None if nobody follows them.
     """
 
     header: Header
@@ -82,6 +84,14 @@ class Result:
     camera: Camera
     humans: Humans
     tracks: Tracks
+    motion: Motion | None = None
+
+    def select(self, keep: NDArray[np.bool_]) -> Result:
+        """Returns the same of the people whom the mask `keep` names."""
+        if keep.all():
+            return self
+        motion = self.motion.select(keep) if self.motion is not None else None
+        return replace(self, humans=self.humans.select(keep), tracks=self.tracks.select(keep), motion=motion)
 
 
 class Publishers:
@@ -125,7 +135,8 @@ class Publishers:
         humans, vertices = _wanted(self._humans), _wanted(self._vertices)
         pictures = _wanted(self._overlay), _wanted(self._overlay_compressed)
         markers = _wanted(self._markers)
-        tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > 0
+        own = 1 if config.world_frame else 0  # the node's own listener wants nothing of these
+        tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > own
         nothing = not (humans or vertices or any(pictures) or markers or (tf and config.tf_is_demand))
         markers = markers and self._pace.is_due(_seconds(stamp), config.markers_rate_hz)
         return Demand(
@@ -149,9 +160,11 @@ class Publishers:
             watch: Takes the times of the stages "convert out" and "publish".
         """
         self._last_header = result.header
+        with watch.stage("convert out"):
+            there = result.select(~result.tracks.lost)
         if demand.tf:
             with watch.stage("convert out"):
-                frames = self.people.convert(result.header, result.humans, result.tracks)
+                frames = self.people.convert(there.header, there.humans, there.tracks)
             with watch.stage("publish"):
                 self.people.send(frames)
         if demand.humans:
@@ -162,12 +175,13 @@ class Publishers:
             self._send(
                 self._markers,
                 watch,
-                lambda: self._builder.update(result.header, result.humans, result.tracks, full=full),
+                lambda: self._builder.update(there.header, there.humans, there.tracks, full=full),
             )
         if demand.vertices:
-            self._send(self._vertices, watch, lambda: _cloud(result))
+            self._send(self._vertices, watch, lambda: _cloud(there))
         if demand.overlay or demand.overlay_compressed:
-            self._publish_overlay(result, demand, config, watch)
+            # A mesh painted over whatever hides its person would tell nobody anything.
+            self._publish_overlay(result.select(result.tracks.seen), demand, config, watch)
 
     def clear_markers(self) -> None:
         """Deletes every marker on display."""
@@ -209,6 +223,7 @@ class Publishers:
             weights=self._network.weights,
             untrained=self._network.untrained,
             vertices=config.publish_vertices,
+            motion=result.motion,
         )
 
     def _publish_overlay(self, result: Result, demand: Demand, config: NodeConfig, watch: Stopwatch) -> None:
