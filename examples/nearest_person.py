@@ -27,13 +27,15 @@ class NearestPerson(Node):
             self.get_logger().warning("untrained weights: these people are random", once=True)
         if not people.calibrated:
             self.get_logger().warning("camera not calibrated: distances are a guess", once=True)
-        if not people.humans:
+        there = [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
+        if not there:
             self.get_logger().info("nobody")
             return
-        nearest = min(people.humans, key=distance_m)
+        nearest = min(there, key=distance_m)
+        seen = "" if nearest.tracking_state != Human.TRACK_PREDICTED else ", not seen but predicted"
         self.get_logger().info(
-            f"{len(people.humans)} people, nearest: body_{nearest.track_id} at {distance_m(nearest):.2f} m "
-            f"(+- {deviation_m(nearest):.2f} m), score {nearest.score:.2f}"
+            f"{len(there)} people, nearest: body_{nearest.track_id} at {distance_m(nearest):.2f} m "
+            f"(+- {deviation_m(nearest):.2f} m), score {nearest.score:.2f}{seen}"
         )
 
 

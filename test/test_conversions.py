@@ -13,6 +13,7 @@ from ros_fakes import header, random_humans, small_body
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from ros2_multihmr.camera import Camera
+from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache, camera_from_info
 from ros2_multihmr.ros.conversions import (
     ImageError,
@@ -474,3 +475,27 @@ def test_body_model_info_survives_the_wire_and_names_everything():
     np.testing.assert_array_equal(np.reshape(info.faces_lod, (-1, 3)), BODY.faces_lod)
     np.testing.assert_array_equal(info.vertices_lod, BODY.vertices_lod)
     assert (info.name, info.flat_hand_mean, list(info.eye_joints)) == ("small/1/test", True, [])
+
+
+def test_velocities_are_told_where_they_are_estimated():
+    rng, count = np.random.default_rng(0), 3
+    half = rng.normal(size=(count, 6, 6))
+    motion = Motion(
+        rng.normal(size=(count, 3)), rng.normal(size=(count, 3)), half @ half.transpose(0, 2, 1),
+        np.array([True, False, True]), agility=0.2,
+    )  # fmt: skip
+    message = human_array(
+        header(), random_humans(BODY, count), Tracks.untracked(count), CAMERA, weights="", untrained=False,
+        vertices=False, motion=motion,
+    )  # fmt: skip
+    assert [human.twist_valid for human in message.humans] == [True, False, True]
+    for i, human in enumerate(message.humans):
+        told = human.twist.twist
+        covariance = np.reshape(human.twist.covariance, (6, 6))
+        velocity = motion.velocity[i] if human.twist_valid else np.zeros(3)
+        assert [told.linear.x, told.linear.y, told.linear.z] == velocity.tolist()
+        assert told.angular.x == told.angular.y == told.angular.z == 0.0
+        expected = 1e6 * np.eye(6)
+        if human.twist_valid:
+            expected[:3, :3] = motion.covariance[i, 3:, 3:]
+        np.testing.assert_array_equal(covariance, expected)

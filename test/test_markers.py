@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
-from ros2_multihmr.tracker import Tracks
+from ros2_multihmr.tracker import Tracks, TrackState
 
 BODY = small_body()
 
@@ -28,7 +28,7 @@ def naive(head, humans, tracks, full, note=""):
     everyone = []
     faces, vertices = (BODY.faces, humans.vertices) if full else (BODY.faces_lod, humans.vertices_lod)
     for i, track_id in enumerate(tracks.ids.tolist()):
-        color = (*color_of(track_id), 1.0)
+        color = (*color_of(track_id), 0.4 if tracks.states[i] == TrackState.PREDICTED else 1.0)
         corners = vertices[i][faces].reshape(-1, 3)
         everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), color, corners))
     for i, track_id in enumerate(tracks.ids.tolist()):
@@ -41,9 +41,17 @@ def naive(head, humans, tracks, full, note=""):
         label = naive_marker(
             head, "label", track_id, Marker.TEXT_VIEW_FACING, (0, 0, 0.12), (1, 1, 1, 1), position=position
         )
-        label.text = f"{track_id} ({humans.scores[i]:.0%}){note}"
+        said = "predicted" if tracks.states[i] == TrackState.PREDICTED else f"{humans.scores[i]:.0%}"
+        label.text = f"{track_id} ({said}){note}"
         everyone.append(label)
     return MarkerArray(markers=everyone)
+
+
+def test_who_is_predicted_is_half_transparent_and_says_so():
+    humans, tracks = random_humans(BODY, 3), Tracks.untracked(3)
+    tracks.states[:] = TrackState.NEW, TrackState.PREDICTED, TrackState.OK
+    data = markers.MarkerBuilder(BODY, untrained=False).update(header(), humans, tracks)
+    assert_serializes(data, naive(header(), humans, tracks, False))
 
 
 @pytest.mark.parametrize("frame_id", ["", "c", "ca", "cam", "camera_optical_frame", "für"])

@@ -5,7 +5,7 @@ import time
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from multihmr.msg import BodyModelInfo, HumanArray
+from multihmr.msg import BodyModelInfo, Human, HumanArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
@@ -78,6 +78,14 @@ def test_it_is_settled_when_the_node_has_dealt_with_every_image(monitor, clock):
     monitor.people.count = 2
     assert not monitor.settled(clock.now_s - 1.0)  # one HumanArray is still to come
     assert dict(monitor.rows())["dropped"] == "2 of 5"
+
+
+def test_people_of_the_last_image_are_those_seen(monitor, clock):
+    states = (Human.TRACK_OK, Human.TRACK_NEW, Human.TRACK_PREDICTED, Human.TRACK_LOST)
+    monitor._on_humans(HumanArray(humans=[Human(tracking_state=state) for state in states], calibrated=True))
+    assert dict(monitor.rows())["last image"] == "2 people, 1 more predicted"
+    monitor._on_humans(HumanArray(humans=[Human(tracking_state=Human.TRACK_LOST)], calibrated=True))
+    assert dict(monitor.rows())["last image"] == "0 people"
 
 
 def test_stages_of_the_last_period_with_images_stay(monitor):

@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from multihmr.msg import Human
 from rclpy.parameter import Parameter
 from ros_graph import HEIGHT, WIDTH
 
@@ -215,7 +216,8 @@ def test_a_threshold_takes_effect_with_the_next_image(graph):
     assert len(g.last("humans").humans) == 2
     assert set_parameters(g, detection_threshold=0.88)[0].successful
     g.send()
-    assert len(g.last("humans", 2).humans) == 1
+    states = [human.tracking_state for human in g.last("humans", 2).humans]
+    assert states == [Human.TRACK_OK, Human.TRACK_LOST]
 
 
 def test_fixed_and_bad_values_are_refused_while_active(graph):

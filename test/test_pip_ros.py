@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,7 +22,9 @@ import sensor_msgs_py
 import tf2_ros
 import tf_transformations as tf
 from geometry_msgs.msg import TransformStamped
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2, PointField
 from sensor_msgs_py import point_cloud2
@@ -353,6 +356,100 @@ def test_broadcasters():
         assert info.qos_profile.durability == DurabilityPolicy.VOLATILE
         (info,) = node.get_publishers_info_by_topic("/tf_static")
         assert info.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+    finally:
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+def _moving(parent: str, child: str, stamp_s: float, x: float, turn_rad: float = 0.0) -> TransformStamped:
+    moving = TransformStamped(
+        header=Header(frame_id=parent, stamp=Time(seconds=stamp_s).to_msg()), child_frame_id=child
+    )
+    moving.transform.translation.x = x
+    moving.transform.rotation.z, moving.transform.rotation.w = np.sin(turn_rad / 2), np.cos(turn_rad / 2)
+    return moving
+
+
+@pytest.fixture
+def buffer():
+    """map -> base moves and turns from 10 s to 12 s; base -> camera stands; island is connected to nothing of that."""
+    buffer = tf2_ros.Buffer()
+    for stamp_s in (12.0, 10.0, 11.0):
+        buffer.set_transform(_moving("map", "base", stamp_s, stamp_s - 10.0, (stamp_s - 10.0) * np.pi / 4), "test")
+    buffer.set_transform_static(_moving("base", "camera", 0.0, 1.0), "test")
+    buffer.set_transform_static(_moving("sea", "island", 0.0, 1.0), "test")
+    return buffer
+
+
+def _found(buffer, target, source, seconds):
+    found = buffer.lookup_transform(target, source, Time(seconds=seconds))
+    assert (found.header.frame_id, found.child_frame_id) == (target, source)
+    q, t = found.transform.rotation, found.transform.translation
+    matrix = tf.quaternion_matrix((q.x, q.y, q.z, q.w))
+    matrix[:3, 3] = (t.x, t.y, t.z)
+    return matrix
+
+
+def test_transforms_between_two_stamps_and_through_several_frames(buffer):
+    angle = np.pi / 8
+    expected = tf.translation_matrix((0.5, 0, 0)) @ tf.rotation_matrix(angle, (0, 0, 1))
+    assert np.allclose(_found(buffer, "map", "base", 10.5), expected)
+    assert np.allclose(_found(buffer, "map", "camera", 10.5), expected @ tf.translation_matrix((1, 0, 0)))
+    assert np.allclose(_found(buffer, "camera", "map", 10.5), np.linalg.inv(_found(buffer, "map", "camera", 10.5)))
+    assert np.allclose(_found(buffer, "map", "base", 12.0)[:3, 3], (2, 0, 0))
+    assert np.allclose(_found(buffer, "map", "map", 99.0), np.eye(4))
+    # What stands needs no stamp; the latest is asked for with zero.
+    assert np.allclose(_found(buffer, "base", "camera", 99.0)[:3, 3], (1, 0, 0))
+    latest = buffer.lookup_transform("map", "camera", Time())
+    assert (latest.header.stamp.sec, latest.transform.translation.x) == (12, 2.0)
+
+
+@pytest.mark.parametrize(
+    "target, source, seconds, error, said",
+    [
+        ("map", "base", 9.9, tf2_ros.ExtrapolationException, "past"),
+        ("map", "camera", 12.1, tf2_ros.ExtrapolationException, "future"),
+        ("map", "island", 11.0, tf2_ros.ConnectivityException, "same tree"),
+        ("map", "moon", 11.0, tf2_ros.LookupException, "moon"),
+    ],
+)
+def test_transforms_that_are_not_known(buffer, target, source, seconds, error, said):
+    assert issubclass(error, tf2_ros.TransformException)
+    assert not buffer.can_transform(target, source, Time(seconds=seconds))
+    with pytest.raises(error, match=said):
+        buffer.lookup_transform(target, source, Time(seconds=seconds))
+
+
+def test_transforms_are_forgotten_when_old_or_asked_to(buffer):
+    buffer.set_transform(_moving("map", "base", 21.5, 0.0), "test")
+    assert not buffer.can_transform("map", "base", Time(seconds=11.0))
+    assert buffer.can_transform("map", "base", Time(seconds=12.0))
+    buffer.set_transform(_moving("map", "base", 11.0, 0.0), "test")
+    assert not buffer.can_transform("map", "base", Time(seconds=11.0))
+    buffer.clear()
+    assert not buffer.can_transform("map", "base", Time()) and buffer.can_transform("base", "camera", Time())
+
+
+def test_a_listener_fills_the_buffer_and_a_lookup_waits_for_it():
+    rclpy.init()
+    node = rclpy.create_node("listener")
+    try:
+        buffer = tf2_ros.Buffer()
+        listener = tf2_ros.TransformListener(buffer, node, spin_thread=False)
+        moving, static = tf2_ros.TransformBroadcaster(node), tf2_ros.StaticTransformBroadcaster(node)
+        static.sendTransform(_moving("base", "camera", 0.0, 1.0))
+        end = time.monotonic() + 30
+        while not buffer.can_transform("map", "camera", Time(seconds=10.0)):
+            assert time.monotonic() < end, "nothing came within 30 s"
+            moving.sendTransform(_moving("map", "base", 10.0, 3.0))
+            rclpy.spin_once(node, timeout_sec=0.1)
+        waiting = threading.Timer(0.1, buffer.set_transform, (_moving("map", "base", 11.0, 4.0), "test"))
+        waiting.start()
+        late = buffer.lookup_transform("map", "camera", Time(seconds=11.0), timeout=Duration(seconds=30))
+        assert late.transform.translation.x == 5.0
+        listener.unregister()
+        with pytest.raises(ValueError, match="spin_thread"):
+            tf2_ros.TransformListener(buffer, node, spin_thread=True)
     finally:
         node.destroy_node()
         rclpy.shutdown()

@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker
 
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.monitor import STAGE_SUFFIX, stage_keys
+from ros2_multihmr.ros.received import those_there
 from ros2_multihmr.samples import Sample
 
 Stamp = tuple[int, int]
@@ -161,7 +162,7 @@ def problems(recording: Recording, parts: Sequence[Part]) -> list[str]:
         for name, one in zip(image_names(part, answers), answers):
             found += [f"{part.name}, {name}: {text}" for text in _missing(one, recording)]
         found += [f"{part.name}, says the node: {count} x {why}" for why, count in part.losses.items() if count]
-        if part.truth and not any(one.humans.humans for one in answers if one.humans):
+        if part.truth and not any(those_there(one.humans) for one in answers if one.humans):
             found.append(f"{part.name}: nobody was found in any image, though people are in them")
     return found
 
@@ -173,12 +174,13 @@ def _within(time_ns: int, times: Sequence[tuple[int, int]]) -> bool:
 def _missing(answers: Answers, recording: Recording) -> list[str]:
     if answers.humans is None:
         return ["no HumanArray"]
-    people, missing = len(answers.humans.humans), []
+    humans = those_there(answers.humans)
+    people, missing = len(humans), []
     if answers.humans.body_model not in recording.body_models:
         missing.append(f"no BodyModelInfo for {answers.humans.body_model!r}")
     if answers.frames != people:
         missing.append(f"{people} people, but {answers.frames} TF frames")
-    if sorted(answers.meshes) != sorted(human.track_id for human in answers.humans.humans):
+    if sorted(answers.meshes) != sorted(human.track_id for human in humans):
         missing.append(f"{people} people, but mesh markers of {len(answers.meshes)}")
     if answers.overlay is None:
         missing.append("no overlay")

@@ -15,7 +15,7 @@ from rich.table import Table
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording, answers_of, image_names
 from ros2_multihmr.ros.demo_truth import fullest, true_meshes
-from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans
+from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans, those_there
 from ros2_multihmr.samples import Sample
 from ros2_multihmr.top_view import top_view
 
@@ -29,7 +29,7 @@ def draw_top_view(answers: Answers, recording: Recording, truth: Sample | None =
     if people is None:
         raise ValueError("nothing came for this image: there is nothing to draw")
     body = received_body(recording.body_models[people.body_model])
-    ids = [int(human.track_id) for human in people.humans]
+    ids = [int(human.track_id) for human in those_there(people)]
     humans = received_humans(people, body, [marker_points(answers.meshes[identity]) for identity in ids])
     note = UNTRAINED_NOTE if people.untrained else ""
     outlines = list(true_meshes(truth)) if truth else []
@@ -93,7 +93,7 @@ def drawable(answers: Answers, recording: Recording) -> bool:
     people = answers.humans
     if people is None or people.body_model not in recording.body_models:
         return False
-    return all(human.track_id in answers.meshes for human in people.humans)
+    return all(human.track_id in answers.meshes for human in those_there(people))
 
 
 def _write_video(path: Path, pictures: Sequence[Picture]) -> None:
@@ -141,7 +141,7 @@ def show_advice(console: Console, recording: Recording) -> None:
 def _flow(sent: Sequence[Answers]) -> tuple[str, ...]:
     answers = [a for a in sent if a.humans is not None]
     arrivals = [a.arrival_s for a in answers]
-    people = sum(len(a.humans.humans) for a in answers if a.humans is not None)
+    people = sum(len(those_there(a.humans)) for a in answers if a.humans is not None)
     duration_s = arrivals[-1] - arrivals[0] if arrivals else 0.0
     rate = f"{(len(arrivals) - 1) / duration_s:.1f}" if duration_s > 0.0 else "-"
     delays = (

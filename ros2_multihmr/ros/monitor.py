@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from multihmr.msg import BodyModelInfo, HumanArray
+from multihmr.msg import BodyModelInfo, Human, HumanArray
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
@@ -143,7 +143,7 @@ class Monitor(Node):
         rows = [(name, self._flow(arrivals, now_s)) for name, arrivals in self._arrivals().items()]
         if self._last is not None:
             calibrated = "" if self._last.calibrated else ", distances guessed: no calibration"
-            rows.append(("last image", f"{len(self._last.humans)} people{calibrated}"))
+            rows.append(("last image", f"{_people(self._last)}{calibrated}"))
         if self._judgement:
             values = self._values()
             rows.append(("stages [ms]", self._stages or "no image yet"))
@@ -162,6 +162,12 @@ class Monitor(Node):
         if math.isnan(latency_ms):
             return f"none in the last {_WINDOW_S:g} s, {arrivals.count} in all"
         return f"{rate_hz:.1f} Hz, {latency_ms:.0f} ms after the stamp, {arrivals.count} in all"
+
+
+def _people(message: HumanArray) -> str:
+    states = [human.tracking_state for human in message.humans]
+    predicted, lost = states.count(Human.TRACK_PREDICTED), states.count(Human.TRACK_LOST)
+    return f"{len(states) - predicted - lost} people" + (f", {predicted} more predicted" if predicted else "")
 
 
 def image_counts(values: Mapping[str, str]) -> dict[str, int]:

@@ -62,13 +62,18 @@ def marker_points(marker: Any) -> Points:
     return Rotation.from_quat([q.x, q.y, q.z, q.w]).apply(points) + (t.x, t.y, t.z)
 
 
+def those_there(people: Any) -> list[Any]:
+    """Returns the people of a HumanArray but for those lost: who is seen in the image, and who is predicted."""
+    return [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
+
+
 def received_humans(people: Any, body: BodyInfo, meshes: Sequence[Points]) -> Humans:
-    """Returns the people of a HumanArray.
+    """Returns the people of a HumanArray, but for those lost.
 
     Args:
         people: The message; its `humans` may hold vertices or not.
         body: Body of the same name.
-        meshes: Corners of each person's reduced mesh, as `marker_points` gives them.
+        meshes: Corners of the reduced mesh of each of `those_there`, as `marker_points` gives them.
 
     Returns:
         Scores, places, boxes, keypoints and meshes; joints and parameters are zero.
@@ -76,12 +81,13 @@ def received_humans(people: Any, body: BodyInfo, meshes: Sequence[Points]) -> Hu
     Raises:
         ValueError: The number of meshes is not that of the people.
     """
-    if len(meshes) != len(people.humans):
-        raise ValueError(f"expected a mesh for each of {len(people.humans)} people, got {len(meshes)}")
-    count = len(people.humans)
+    humans = those_there(people)
+    count = len(humans)
+    if len(meshes) != count:
+        raise ValueError(f"expected a mesh for each of {count} people, got {len(meshes)}")
     empty = Humans.empty(body)
     blank: dict[str, Any] = {f.name: _zeros(count, getattr(empty, f.name)) for f in fields(Humans) if f.name != "body"}
-    received = [_fields(human, body, mesh) for human, mesh in zip(people.humans, meshes)]
+    received = [_fields(human, body, mesh) for human, mesh in zip(humans, meshes)]
     known: dict[str, Any] = {
         name: np.array([one[name] for one in received], np.float32) for name in (received[0] if received else ())
     }
@@ -101,7 +107,7 @@ def received_geometry(people: Any, body: BodyInfo) -> Geometry:
     Raises:
         ValueError: The body lacks keypoints that are compared.
     """
-    humans = [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
+    humans = those_there(people)
     count, known, keypoints = len(humans), places(body), len(body.keypoint_names)
     poses = [human.pose.pose for human in humans]
     turns = np.array([(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses])
