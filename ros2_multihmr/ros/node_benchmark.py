@@ -144,7 +144,12 @@ def measure(replay: Replay, image: NDArray[np.uint8], options: Options) -> list[
 
 
 def _node(replay: Replay, options: Options) -> MultiHMRNode:
-    parameters = {"markers_rate_hz": 0.0, "mesh_lod": options.mesh_lod, "tf_is_demand": False}
+    parameters = {
+        "markers_rate_hz": 0.0,
+        "mesh_lod": options.mesh_lod,
+        "tf_is_demand": False,
+        "track_begin_score": 0.0,  # the candidates are followed, whatever their score
+    }
     overrides = [Parameter(name, value=value) for name, value in parameters.items()]
     remaps = ["--ros-args", *(part for name, topic in NODE_REMAPS.items() for part in ("-r", f"{name}:={topic}"))]
     node = MultiHMRNode(lambda config: cast(Estimator, replay), parameter_overrides=overrides, cli_args=remaps)
