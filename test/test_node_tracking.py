@@ -100,6 +100,16 @@ def test_who_is_hidden_is_predicted_then_lost_once_and_then_gone(graph):
     assert g.diagnostics()[2]["people"] == "1" and g.diagnostics()[2]["people predicted"] == "0"
 
 
+def test_who_is_hidden_while_nobody_else_is_there_is_predicted_too(graph):
+    g = graph(args=(*EXACT, "-p", "track_predict_s:=0.25")).start("humans", "overlay")
+    for i in range(5):
+        show(g, i * STEP_S, [walker(i * STEP_S)])
+    drawn = np.any(g.last("overlay", 5).data)
+    states = [list(told(show(g, (5 + i) * STEP_S, [])).items()) for i in range(4)]
+    assert states == [[(1, PREDICTED)], [(1, PREDICTED)], [(1, LOST)], []]
+    assert drawn and not np.any(g.last("overlay", 9).data), "the overlay shows who is seen"
+
+
 def test_who_comes_back_has_the_id_of_before(graph):
     g = graph(args=EXACT).start("humans")
     for i in range(30):

@@ -80,15 +80,9 @@ class Follower:
             smoothed = reposed(tracked.humans, parameters, estimator.body, camera, device=device)
         return smoothed, tracked.tracks, tracked.motion
 
-    def start_anew(self, why: str) -> None:
-        """Forgets everybody, counts it and says why."""
-        self.resets += 1
-        self._logger.info(f"{why}: people are followed anew", throttle_duration_sec=_LOG_EVERY_S)
-        self.forget()
-
     def time_jumped_back(self) -> None:
         """Forgets everybody, and transforms from the future."""
-        self.start_anew("image stamps jumped back")
+        self._start_anew()
         if self._poses is not None:
             self._poses.forget()
 
@@ -125,13 +119,20 @@ class Follower:
         self.problem = self._poses.problem
         return pose
 
+    def _start_anew(self) -> None:
+        if self._view is not None:
+            self.resets += 1
+        self.forget()
+
     def _notice_camera(self, frame_id: str, camera: Camera) -> None:
         if self._view is not None:
             before_id, before = self._view
-            if before_id != frame_id:
-                self.start_anew(f"the images' frame_id changed from {before_id!r} to {frame_id!r}")
-            elif not same_camera(before, camera):
-                self.start_anew("the camera changed its size or calibration")
+            if before_id != frame_id or not same_camera(before, camera):
+                what = f"from {before_id!r} to {frame_id!r}" if before_id != frame_id else "its size or calibration"
+                self._logger.info(
+                    f"the camera changed {what}; people are followed anew", throttle_duration_sec=_LOG_EVERY_S
+                )
+                self._start_anew()
         self._view = frame_id, camera
 
 

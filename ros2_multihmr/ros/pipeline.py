@@ -112,6 +112,7 @@ class Pipeline:
 
     def _notice_time_jump(self, stamp: Time) -> None:
         if self._last_stamp is not None and stamp < self._last_stamp:
+            self._logger.info("image stamps jumped back; starting anew")
             self._follower.time_jumped_back()
             self._publishers.forget_time()
         self._last_stamp = stamp
