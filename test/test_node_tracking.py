@@ -191,9 +191,9 @@ def test_off_ids_number_the_people_of_one_image(graph):
 
 def test_weak_detections_are_left_out_unless_they_are_known(graph):
     g = graph(args=(*EXACT, "-p", "detection_threshold:=0.1")).start("humans")
-    assert told(show(g, 0.0, [replace(STANDS, score=0.2)])) == {}
+    assert told(show(g, 0.0, [replace(STANDS, score=0.2)])) == {} and g.node._follower.too_weak == 1
     assert told(show(g, 0.1, [STANDS])) == {1: NEW}
-    assert told(show(g, 0.2, [replace(STANDS, score=0.2)])) == {1: OK}
+    assert told(show(g, 0.2, [replace(STANDS, score=0.2)])) == {1: OK} and g.node._follower.too_weak == 0
 
 
 def test_tracking_and_smoothing_change_at_run_time(graph):

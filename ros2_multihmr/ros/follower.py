@@ -31,6 +31,7 @@ class Follower:
 
     Attributes:
         resets: How often it started anew because time jumped back or the camera changed.
+        too_weak: Detections of the last image that were left out because they scored below `track_begin_score`.
         problem: Why people are not followed, or how much worse than they could be; empty if nothing is wrong.
 
     Args:
@@ -40,7 +41,7 @@ class Follower:
     """
 
     def __init__(self, node: Node, config: NodeConfig, logger: RcutilsLogger) -> None:
-        self.resets, self.problem = 0, ""
+        self.resets, self.too_weak, self.problem = 0, 0, ""
         self._tracker, self._smoother = Tracker(config), Smoother(config)
         self._poses = CameraPoses(node, config.world_frame) if config.world_frame else None
         self._logger = logger
@@ -70,6 +71,7 @@ class Follower:
             self._notice_camera(header.frame_id, camera)
             self._tracker.config = config
             tracked = self._tracker.update(humans, camera, _seconds(header), pose)
+            self.too_weak = len(humans) - int(tracked.tracks.seen.sum())
         self._smoother.config = config
         if not config.smooth:
             self._smoother.reset()
@@ -104,7 +106,7 @@ class Follower:
 
     def _number(self, humans: Humans, config: NodeConfig, watch: Stopwatch) -> tuple[Humans, Tracks, Motion | None]:
         """What is said of people whom nobody follows."""
-        self.problem = _NO_STAMP if config.track else ""
+        self.too_weak, self.problem = 0, _NO_STAMP if config.track else ""
         with watch.stage("track"):
             if self._view is not None:
                 self.forget()

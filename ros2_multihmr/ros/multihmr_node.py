@@ -227,6 +227,7 @@ class MultiHMRNode(LifecycleNode):
             "untrained": str(network.untrained),
             "body": self._estimator.body.info.name,
             "calibrated": str(not self._cameras.problem),
+            "people too weak to follow": str(self._follower.too_weak),
             "tracker resets": str(self._follower.resets),
             "camera pose unknown": str(self._follower.unknown_poses),
         }
