@@ -12,7 +12,7 @@ class TrackerConfig(Settings):
     """Settings of the tracker."""
 
     track_begin_score: float = setting(
-        0.4,
+        0.3,
         "Score from which a detection begins a track and is matched first; weaker ones only go on with a track, and "
         "are left out where there is none",
         low=0.0,

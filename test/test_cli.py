@@ -152,7 +152,8 @@ def _start(*args):
 
 
 def test_run_records_what_came_of_every_picture(tmp_path):
-    process = _start("--no-loop", "--rate-hz", "4", "--record", str(tmp_path / "bag"))
+    arguments = ("--no-loop", "--rate-hz", "4", "--weights", "untrained")
+    process = _start(*arguments, "--record", str(tmp_path / "bag"))
     text = process.communicate(timeout=120.0)[0]
     assert process.returncode == 0 and "the source has ended" in text and "never trained" in text, text
     people = read_bag(tmp_path / "bag")["/multihmr/humans"]

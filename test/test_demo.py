@@ -64,7 +64,9 @@ def test_every_image_has_its_answers(demo, parts):
 def test_bag_holds_every_kind_of_output(demo):
     bag = read_bag(demo.out / "bag")
     for topic in ("/multihmr/humans", "/multihmr/markers", "/multihmr/overlay", "/camera/camera_info"):
-        assert len(bag[topic]) == 6, topic
+        # A last MarkerArray takes everything off the display; whether it is recorded is a matter of who ends first.
+        last = [m for _, m in bag[topic] if topic.endswith("markers") and [k.action for k in m.markers] == [3]]
+        assert len(bag[topic]) - len(last) == 6, topic
     somebody = [m for _, m in bag["/multihmr/humans"] if any(h.tracking_state != Human.TRACK_LOST for h in m.humans)]
     assert len(bag["/tf"]) == len(somebody) > 0
     assert len(bag["/multihmr/body_model"]) == 1 and len(bag["/diagnostics"]) >= 1
