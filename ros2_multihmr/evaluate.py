@@ -16,6 +16,7 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from ros2_multihmr import __version__
+from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator, create_estimator
@@ -38,6 +39,8 @@ from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose
 from ros2_multihmr.evaluation.scoring import Scores, score
 from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
+from ros2_multihmr.model.embedded import EMBEDDED
+from ros2_multihmr.model.stand_in import STAND_IN
 from ros2_multihmr.settings import setting
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -114,11 +117,10 @@ def predict(benchmark: Benchmark, estimator: Estimator, folder: PredictionFolder
 def _run(options: Options, estimator: Estimator, benchmark: Benchmark) -> dict[str, object]:
     """What decides the predictions."""
     network = estimator.backend.config
-    weights = hashlib.sha256(Path(options.weights).read_bytes()).hexdigest() if options.weights else "with the package"
     settings = ("precision", "backend", "detection_threshold", "nms_kernel", "max_humans")
     return {
         "weights": network.weights,
-        "weights_sha256": weights,
+        "weights_sha256": _digest(options.weights),
         "untrained": network.untrained,
         "image_size": network.image_size,
         "device": str(estimator.backend.device),
@@ -127,6 +129,12 @@ def _run(options: Options, estimator: Estimator, benchmark: Benchmark) -> dict[s
         "data_sha256": benchmark.sha256,
         **{name: getattr(options, name) for name in settings},
     }
+
+
+def _digest(weights: str) -> str:
+    if weights == STAND_IN:
+        return "drawn from a seed"
+    return hashlib.sha256(Path(weights or asset(EMBEDDED)).read_bytes()).hexdigest()
 
 
 def _scores(

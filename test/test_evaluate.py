@@ -360,6 +360,7 @@ def write_folder(folder: Path, samples) -> None:
 def test_verb_on_a_folder_of_shards(tmp_path, capsys):
     write_folder(tmp_path / "data", SAMPLES[:4])
     arguments = ["evaluate", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    arguments += ["--weights", "untrained"]
     more = ["--pictures", "1", "--report", str(tmp_path / "report")]
     assert cli.main([*arguments, *more]) == 0
     told = capsys.readouterr().out

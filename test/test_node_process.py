@@ -37,7 +37,7 @@ def listener():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_deletes_the_markers_and_ends_with_success(start, listener, number):
-    process = start("-p", "autostart:=true", "-p", "threads:=1")
+    process = start("-p", "autostart:=true", "-p", "threads:=1", "-p", "weights:=untrained")
     listener.start(*TOPICS)
     listener.settle()  # the other process knows this one a moment after this one knows it
     image = listener.send()
