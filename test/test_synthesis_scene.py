@@ -50,6 +50,17 @@ def test_a_seed_gives_the_same_bytes_in_any_order(body, samples):
     assert len({digest(sample) for sample in samples}) == len(samples)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_seed_gives_the_same_bytes_with_any_number_of_threads(body, samples, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert digest(synthesize(5, SMALL, body)) == digest(samples[5])
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_seed_gives_the_same_bytes_in_another_process(samples):
     program = (
         "import sys; sys.path.insert(0, 'test'); from test_synthesis_scene import *; "

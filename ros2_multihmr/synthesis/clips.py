@@ -22,6 +22,7 @@ from ros2_multihmr.synthesis.rooms import Ground, Place, make_open, make_room
 from ros2_multihmr.synthesis.scene import Scene, picture_and_view
 from ros2_multihmr.synthesis.sensor import Sensor, sample_sensor
 from ros2_multihmr.synthesis.synthetic import labels_of, present
+from ros2_multihmr.synthesis.threads import one_thread
 from ros2_multihmr.synthesis.views import Eye, aim
 from ros2_multihmr.synthesis.wardrobe import Split
 
@@ -180,6 +181,7 @@ def _coming(rng: Rng, eye: Eye, config: ClipConfig, index: int) -> Way:
     return Walk(ends if rng.random() < 0.6 else ends[::-1], float(rng.uniform(0.8, 1.2)))
 
 
+@one_thread()
 def _stage(rng: Rng, eye: Eye, config: ClipConfig, body: BodyModel, ways: Sequence[Way]) -> _Stage:
     performers = tuple(Performer(rng, body, cast(Split, config.split), way, config.duration_s) for way in ways)
     times = _looks(config)
@@ -205,6 +207,7 @@ def _place(rng: Rng, eye: Eye, config: ClipConfig, spots: Floats, ground: Ground
     return make_open(rng, config.split, low, high, ground)
 
 
+@one_thread()
 def _frame(key: str, index: int, time_s: float, stage: _Stage, config: ClipConfig, body: BodyModel) -> ClipFrame:
     people = [performer.at(time_s) for performer in stage.performers]
     dressed = [surface for person, placed in enumerate(people) for surface in dress(placed, body, person)]

@@ -21,6 +21,7 @@ from ros2_multihmr.synthesis.rooms import Ground, Place, make_clutter, make_open
 from ros2_multihmr.synthesis.scene import Scene, dense_of, picture_and_view
 from ros2_multihmr.synthesis.sensor import sample_sensor
 from ros2_multihmr.synthesis.surface import Surface
+from ros2_multihmr.synthesis.threads import one_thread
 from ros2_multihmr.synthesis.views import Eye, aim, sample_eye, sample_pitch, sample_roll
 
 Floats = NDArray[np.float64]
@@ -30,6 +31,7 @@ _BODY_NAME = "anny"
 _HIDDEN_M = 0.02  # a thing that is nearer than a keypoint by this hides it
 
 
+@one_thread()
 def synthesize(seed: int, config: SceneConfig, body: BodyModel) -> Sample:
     """Draws a scene, renders it and says what is true of it.
 
