@@ -9,8 +9,6 @@ from functools import lru_cache, partial
 from multiprocessing import get_context
 from typing import Any
 
-import torch
-
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.samples import Sample
@@ -37,12 +35,12 @@ def generate(seeds: Sequence[int], scene: Mapping[str, Any], body: str, workers:
     if workers <= 1 or len(seeds) <= 1:
         yield from map(make, seeds)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_use_one_core) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:  # `synthesize` takes one core each
         yield from pool.map(make, seeds, chunksize=4)
 
 
 def _sample(seed: int, scene: Mapping[str, Any], body: str) -> Sample:
-    from ros2_multihmr.synthesis.synthetic import synthesize  # here: it loads the ray caster
+    from ros2_multihmr.synthesis.synthetic import synthesize  # here: who reads frozen images needs no renderer
 
     return replace(synthesize(seed, _config(scene), _body(body)), dense=None)
 
@@ -57,7 +55,3 @@ def _config(scene: Mapping[str, Any]) -> SceneConfig:
 @lru_cache(maxsize=1)
 def _body(name: str) -> BodyModel:
     return create_body(name)
-
-
-def _use_one_core() -> None:
-    torch.set_num_threads(1)  # there are as many processes as cores

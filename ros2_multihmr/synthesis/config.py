@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ros2_multihmr.settings import checked, setting
+from ros2_multihmr.settings import Settings, setting
 
 SPLITS = ("train", "val")
 KINDS = ("close_up", "room", "open", "clutter")
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneConfig(Settings):
     """Settings of `synthesize`. The shares of the kinds need not add up to 1: they are weighed against each other."""
 
     split: str = setting("train", "Which colours, patterns and seeds the scenes may use", choices=SPLITS)
@@ -30,7 +30,7 @@ class SceneConfig:
         Raises:
             ValueError: A value that is not allowed, or no kind has a share.
         """
-        checked(self)
+        super().__post_init__()
         if sum(self.shares) <= 0.0:
             raise ValueError(f"SceneConfig: one of {', '.join(KINDS)} needs a share above 0, got {self.shares}")
 
