@@ -15,14 +15,14 @@ from rich.text import Text
 
 from ros2_multihmr import __version__
 from ros2_multihmr.body import create_body
-from ros2_multihmr.bulk import Done, Job, Make, produce
-from ros2_multihmr.codec import IMAGE_FORMATS
-from ros2_multihmr.contact_sheet import contact_sheet
 from ros2_multihmr.folders import check_folder, make_folder
-from ros2_multihmr.manifest import Manifest
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.bulk import Done, Job, Make, produce
+from ros2_multihmr.samples.codec import IMAGE_FORMATS
+from ros2_multihmr.samples.contact_sheet import contact_sheet
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import ShardReader
 from ros2_multihmr.settings import setting
-from ros2_multihmr.shards import ShardReader
 from ros2_multihmr.synthesis.config import SceneConfig
 
 PREVIEW, PREVIEW_SAMPLES = "preview.png", 24

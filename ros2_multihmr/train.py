@@ -24,7 +24,7 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.folders import check_folder
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.augment import Augment
 from ros2_multihmr.training.batches import Batch

@@ -9,7 +9,7 @@ from ros2_multihmr.body import BodyModel
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.render import render
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.samples import Dense, Labels, Sample
+from ros2_multihmr.samples.sample import Dense, Labels, Sample
 
 WIDTH, HEIGHT = 96, 72
 FRONT = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])  # Anny's axes into the camera's, the face towards it

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.cli import main
-from ros2_multihmr.samples import ARRAYS
+from ros2_multihmr.samples.sample import ARRAYS
 from ros2_multihmr.synthesis.clip_file import SHIPPED, read_clip, shipped_clip, stamp_ns, write_clip
 from ros2_multihmr.synthesis.clips import ClipConfig, clip, collision, sample_camera, sample_ways
 from ros2_multihmr.synthesis.make_clip import Options

@@ -13,7 +13,6 @@ from ros_fakes import header, random_humans, small_body
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache, camera_from_info
 from ros2_multihmr.ros.conversions import (
     ImageError,
@@ -23,7 +22,8 @@ from ros2_multihmr.ros.conversions import (
     image_from_compressed,
     image_from_message,
 )
-from ros2_multihmr.tracker import Tracks
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker import Tracks
 
 RNG = np.random.default_rng(3)
 RED_TO_BLUE = np.zeros((4, 6, 3), np.uint8)

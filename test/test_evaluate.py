@@ -26,10 +26,10 @@ from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import Averages, BoxSize, ConstantDepth, MeanPose
 from ros2_multihmr.evaluation.scoring import score
 from ros2_multihmr.evaluation.specification import Truth, freeze, read_specification
-from ros2_multihmr.manifest import Manifest
 from ros2_multihmr.rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from ros2_multihmr.samples import Labels, Sample
-from ros2_multihmr.shards import write_shard
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Labels, Sample
+from ros2_multihmr.samples.shards import write_shard
 
 BODY = create_body("anny")
 CAMERA = Camera.from_fov(160, 120, 60.0)

@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
-from ros2_multihmr.tracker import Tracks, TrackState
+from ros2_multihmr.tracking.tracker import Tracks, TrackState
 
 BODY = small_body()
 

@@ -12,9 +12,9 @@ import pytest
 from synthetic_samples import made_up_sample
 
 from ros2_multihmr.body import create_body
-from ros2_multihmr.manifest import Manifest
-from ros2_multihmr.samples import ARRAYS, Sample
-from ros2_multihmr.shards import ShardReader, write_shard
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import ARRAYS, Sample
+from ros2_multihmr.samples.shards import ShardReader, write_shard
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,14 @@ from small_truth import small_body
 from ros2_multihmr.body.body_model import BodyOutput
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.one_euro import Trend, exponential, follow_point, follow_rotation, logarithm, multiply
 from ros2_multihmr.people import People, describe_people
-from ros2_multihmr.reposing import Parameters, moved, reposed
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.smoothing import Smoother
-from ros2_multihmr.tracker import Tracked, Tracks, TrackState
-from ros2_multihmr.tracker_config import SmoothingConfig
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.one_euro import Trend, exponential, follow_point, follow_rotation, logarithm, multiply
+from ros2_multihmr.tracking.reposing import Parameters, moved, reposed
+from ros2_multihmr.tracking.smoothing import Smoother
+from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
+from ros2_multihmr.tracking.tracker_config import SmoothingConfig
 
 BODY = small_body()
 INFO = BODY.info

@@ -14,7 +14,7 @@ import torch
 from scipy.ndimage import maximum_filter
 
 from ros2_multihmr.body import create_body
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.synthesis.config import KINDS, SceneConfig
 from ros2_multihmr.synthesis.crowd import footprint
 from ros2_multihmr.synthesis.furniture import STANDING

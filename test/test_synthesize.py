@@ -19,13 +19,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from ros2_multihmr.bulk import Done, Job, produce
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.cli import main as command_line
-from ros2_multihmr.contact_sheet import contact_sheet
-from ros2_multihmr.manifest import Manifest
-from ros2_multihmr.samples import Labels, Sample
-from ros2_multihmr.shards import ShardReader
+from ros2_multihmr.samples.bulk import Done, Job, produce
+from ros2_multihmr.samples.contact_sheet import contact_sheet
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Labels, Sample
+from ros2_multihmr.samples.shards import ShardReader
 from ros2_multihmr.synthesize import Options, synthesize_folder
 
 WHO_WROTE = "pids"

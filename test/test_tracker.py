@@ -9,13 +9,13 @@ import pytest
 from small_truth import small_body
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.fixed_frame import FixedFrame
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.identities import IdPool
-from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.tracker import Tracked, Tracker, TrackState
-from ros2_multihmr.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.fixed_frame import FixedFrame
+from ros2_multihmr.tracking.identities import IdPool
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker import Tracked, Tracker, TrackState
+from ros2_multihmr.tracking.tracker_config import TrackerConfig
 from ros2_multihmr.uncertainty import UNKNOWN, pose_covariance
 
 BODY = small_body().info

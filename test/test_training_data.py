@@ -16,10 +16,10 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.body.skinned_body import BodyData, SkinnedBody
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.manifest import Manifest
 from ros2_multihmr.preprocess import network_view, preprocess
-from ros2_multihmr.samples import ARRAYS, Dense, Labels, Sample
-from ros2_multihmr.shards import write_shard
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import ARRAYS, Dense, Labels, Sample
+from ros2_multihmr.samples.shards import write_shard
 from ros2_multihmr.training.augment import Augment, AugmentConfig, Window, crop, draw_window, erase, resize
 from ros2_multihmr.training.batches import Batch, collate
 from ros2_multihmr.training.datasets import MixedDataset, ShardDataset, SyntheticDataset

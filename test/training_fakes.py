@@ -10,9 +10,9 @@ import torch
 from synthetic_samples import made_up_sample
 
 from ros2_multihmr.body import create_body
-from ros2_multihmr.manifest import Manifest
-from ros2_multihmr.samples import Sample
-from ros2_multihmr.shards import write_shard
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import write_shard
 from ros2_multihmr.training.batches import Batch, collate
 from ros2_multihmr.training.distributed import World
 from ros2_multihmr.training.initialise import start_model, training_config

@@ -11,9 +11,9 @@ from typing import Any
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.evaluation.specification import SPECIFICATIONS, Specification, Truth, read_specification
-from ros2_multihmr.manifest import MANIFEST, Manifest
-from ros2_multihmr.samples import Sample
-from ros2_multihmr.shards import ShardReader, write_shard
+from ros2_multihmr.samples.manifest import MANIFEST, Manifest
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import ShardReader, write_shard
 
 DEFAULT_CACHE = "~/.cache/multihmr"
 _PER_SHARD = 32

@@ -11,7 +11,7 @@ from typing import Any
 
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.synthesis.config import SceneConfig
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 
 
 class Histograms:

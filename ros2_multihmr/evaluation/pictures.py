@@ -16,7 +16,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.people import People, describe_people
 from ros2_multihmr.rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 
 _WRONG_M = 0.3  # a body whose joints are so far off on average is as bad as one that was not found
 _GAP_PX = 4

@@ -17,7 +17,7 @@ from ros2_multihmr.evaluation.geometry import places, root_of
 from ros2_multihmr.evaluation.matching import boxes
 from ros2_multihmr.evaluation.predictions import Prediction
 from ros2_multihmr.rotations import rotmat_to_rotvec, rotvec_to_rotmat
-from ros2_multihmr.samples import Labels, Sample
+from ros2_multihmr.samples.sample import Labels, Sample
 
 Array = NDArray[np.float64]
 

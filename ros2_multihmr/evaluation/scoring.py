@@ -17,7 +17,7 @@ from ros2_multihmr.evaluation.metrics import depth_order
 from ros2_multihmr.evaluation.predictions import Prediction
 from ros2_multihmr.evaluation.predictors import MIN_VISIBILITY, Predictor
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 
 Array = NDArray[np.float64]
 

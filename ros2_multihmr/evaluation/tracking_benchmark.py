@@ -22,9 +22,9 @@ from ros2_multihmr.evaluation.walks import SCENES, make_walk
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.report import measured_on, table_lines
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.smoothing import Smoother
-from ros2_multihmr.tracker import Tracker
-from ros2_multihmr.tracker_config import SmoothingConfig, TrackerConfig
+from ros2_multihmr.tracking.smoothing import Smoother
+from ros2_multihmr.tracking.tracker import Tracker
+from ros2_multihmr.tracking.tracker_config import SmoothingConfig, TrackerConfig
 
 _METHODS: dict[str, tuple[Callable[[], AnyTracker], bool]] = {
     "nearest neighbour, raw": (NearestNeighbour, False),

@@ -15,10 +15,10 @@ from ros2_multihmr.evaluation.noise import Noise, detections, disturb
 from ros2_multihmr.evaluation.tracking import Frame, acceleration, identities, lag_s, switches
 from ros2_multihmr.evaluation.walks import Walk
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.reposing import reposed
-from ros2_multihmr.smoothing import Smoother
-from ros2_multihmr.tracker import Tracked, Tracks, TrackState
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.reposing import reposed
+from ros2_multihmr.tracking.smoothing import Smoother
+from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
 
 Array = NDArray[np.float64]
 APART_M = 0.5  # people farther from each other must not be mistaken

@@ -20,9 +20,9 @@ from std_msgs.msg import Header
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
-from ros2_multihmr.tracker import Tracks
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker import Tracks
 
 Rgb = NDArray[np.uint8]
 

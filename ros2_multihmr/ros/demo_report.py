@@ -15,7 +15,7 @@ from visualization_msgs.msg import Marker
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.monitor import STAGE_SUFFIX, stage_keys
 from ros2_multihmr.ros.received import those_there
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 
 Stamp = tuple[int, int]
 Picture = NDArray[np.uint8]

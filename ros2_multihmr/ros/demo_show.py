@@ -16,7 +16,7 @@ from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.ros.demo_report import Answers, Part, Picture, Recording, answers_of, image_names
 from ros2_multihmr.ros.demo_truth import fullest, true_meshes
 from ros2_multihmr.ros.received import marker_points, received_body, received_camera, received_humans, those_there
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.top_view import top_view
 
 _OVERLAY_RATE_HZ = 10.0

@@ -21,7 +21,7 @@ from ros2_multihmr.evaluation.predictors import MIN_VISIBILITY
 from ros2_multihmr.evaluation.scoring import Case, Scores, score_cases
 from ros2_multihmr.ros.demo_report import Answers, Part, Recording
 from ros2_multihmr.ros.received import received_body, received_geometry
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.synthesis.clip_file import shipped_clip
 
 _SHOWN = {  # figures of the evaluation, and how they are written

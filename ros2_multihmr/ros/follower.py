@@ -11,13 +11,13 @@ from std_msgs.msg import Header
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.reposing import reposed
 from ros2_multihmr.ros.camera_pose import CameraPoses
 from ros2_multihmr.ros.parameters import NodeConfig
-from ros2_multihmr.smoothing import Smoother
 from ros2_multihmr.stopwatch import Stopwatch
-from ros2_multihmr.tracker import Tracker, Tracks
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.reposing import reposed
+from ros2_multihmr.tracking.smoothing import Smoother
+from ros2_multihmr.tracking.tracker import Tracker, Tracks
 
 _LOG_EVERY_S = 5.0
 _SAME_FOCAL_LENGTH = 0.02  # relative change between two images: a lens that zooms is no other camera

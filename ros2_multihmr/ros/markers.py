@@ -15,7 +15,7 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros.cdr import CdrWriter
-from ros2_multihmr.tracker import Tracks
+from ros2_multihmr.tracking.tracker import Tracks
 
 NAMESPACES = ("mesh", "skeleton", "label")
 BONE_WIDTH_M = 0.02

@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.settings import setting, setting_info
-from ros2_multihmr.tracker_config import SmoothingConfig, TrackerConfig
+from ros2_multihmr.tracking.tracker_config import SmoothingConfig, TrackerConfig
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.model.config import MultiHMRConfig
-from ros2_multihmr.motion_state import Motion
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
@@ -33,7 +32,8 @@ from ros2_multihmr.ros.pace import Pace
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
-from ros2_multihmr.tracker import Tracks
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker import Tracks
 
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ros2_multihmr.assets import asset
-from ros2_multihmr.samples import Sample
-from ros2_multihmr.shards import ShardReader, write_shard
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import ShardReader, write_shard
 
 SHIPPED = "clips/crossing.tar"
 QUALITY = 80

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.synthesis.actors import dress
 from ros2_multihmr.synthesis.config import SPLITS

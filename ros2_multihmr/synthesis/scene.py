@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples import Dense
+from ros2_multihmr.samples.sample import Dense
 from ros2_multihmr.synthesis.lights import Lighting, shadow_map
 from ros2_multihmr.synthesis.renderer import View, view_of
 from ros2_multihmr.synthesis.sensor import Sensor, develop

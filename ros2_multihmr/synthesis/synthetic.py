@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.body import BodyModel
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples import Dense, Labels, Sample
+from ros2_multihmr.samples.sample import Dense, Labels, Sample
 from ros2_multihmr.synthesis.actors import PlacedActor, dress
 from ros2_multihmr.synthesis.config import KINDS, SPLITS, SceneConfig
 from ros2_multihmr.synthesis.crowd import footprint, gather

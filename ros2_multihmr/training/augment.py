@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.samples import Dense, Labels, Sample
+from ros2_multihmr.samples.sample import Dense, Labels, Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training import pixels
 from ros2_multihmr.training.mirror import Mirror

@@ -14,7 +14,7 @@ from torch import Tensor
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.model.config import PATCH
 from ros2_multihmr.preprocess import NetworkView, preprocess
-from ros2_multihmr.samples import Dense, Labels, Sample
+from ros2_multihmr.samples.sample import Dense, Labels, Sample
 
 CELL = PATCH // 2  # px of the network's input: dense truth has two cells to a token's side
 

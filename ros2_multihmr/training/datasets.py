@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ros2_multihmr.samples import Sample
-from ros2_multihmr.shards import ShardReader
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import ShardReader
 
 
 class Dataset(Protocol):

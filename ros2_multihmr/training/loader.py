@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.batches import Batch, collate
 from ros2_multihmr.training.datasets import Dataset

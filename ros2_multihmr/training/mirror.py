@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.body.parts import mirrored_parts
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples import Dense, Labels, Sample
+from ros2_multihmr.samples.sample import Dense, Labels, Sample
 
 _ACROSS = np.diag([-1.0, 1.0, 1.0]).astype(np.float32)  # the mirror of the optical frame: x changes its sign
 _SIDES = re.compile(r"^(left|right)(?=_)|(?<=\.)(L|R)$|(Left|Right)$")

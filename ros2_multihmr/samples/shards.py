@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ros2_multihmr.codec import IMAGE_FORMATS, decode, encode
-from ros2_multihmr.manifest import Manifest
 from ros2_multihmr.model.checkpoint import whole_file
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.codec import IMAGE_FORMATS, decode, encode
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Sample
 
 _BLOCK = tarfile.BLOCKSIZE
 

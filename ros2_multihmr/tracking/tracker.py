@@ -16,14 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.association import Seen, associate, returning, seen_people
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.fixed_frame import FixedFrame, inverse
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.identities import IdPool
-from ros2_multihmr.known_people import KnownPeople, Sighting
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.association import Seen, associate, returning, seen_people
+from ros2_multihmr.tracking.fixed_frame import FixedFrame, inverse
+from ros2_multihmr.tracking.identities import IdPool
+from ros2_multihmr.tracking.known_people import KnownPeople, Sighting
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
 _logger = logging.getLogger("ros2_multihmr")
 Array = NDArray[np.float64]

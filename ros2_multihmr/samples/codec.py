@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples import ARRAYS, Dense, Labels, Sample
+from ros2_multihmr.samples.sample import ARRAYS, Dense, Labels, Sample
 
 IMAGE_FORMATS = ("jpg", "png")
 _VERSION = 1

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.render import render
-from ros2_multihmr.samples import Sample
+from ros2_multihmr.samples.sample import Sample
 
 Picture = NDArray[np.uint8]
 

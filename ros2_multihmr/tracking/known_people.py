@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.association import Looks, Seen
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.fixed_frame import inverse
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.reposing import moved
+from ros2_multihmr.tracking.association import Looks, Seen
+from ros2_multihmr.tracking.fixed_frame import inverse
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.reposing import moved
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple, cast
 import cv2
 import torch
 
-from ros2_multihmr.manifest import Manifest
-from ros2_multihmr.samples import Sample
-from ros2_multihmr.shards import write_shard
+from ros2_multihmr.samples.manifest import Manifest
+from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.shards import write_shard
 
 _WARM_UP = 50  # samples after which a process has loaded what it needs
 _KIB = 1024  # what Linux counts the peak in

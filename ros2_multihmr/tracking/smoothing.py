@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ros2_multihmr.one_euro import (
+from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
+from ros2_multihmr.tracking.one_euro import (
     Trend,
     exponential,
     follow_point,
@@ -21,10 +22,9 @@ from ros2_multihmr.one_euro import (
     lowpass,
     multiply,
 )
-from ros2_multihmr.reposing import Parameters
-from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
-from ros2_multihmr.tracker import Tracked, TrackState
-from ros2_multihmr.tracker_config import SmoothingConfig
+from ros2_multihmr.tracking.reposing import Parameters
+from ros2_multihmr.tracking.tracker import Tracked, TrackState
+from ros2_multihmr.tracking.tracker_config import SmoothingConfig
 
 Array = NDArray[np.floating]
 

@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.motion_state import Motion
-from ros2_multihmr.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
