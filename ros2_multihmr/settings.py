@@ -19,7 +19,7 @@ class SettingInfo:
         description: One sentence, with the unit.
         low: Smallest allowed value, None for no limit.
         high: Largest allowed value, None for no limit.
-        choices: Allowed values, empty for any.
+        choices: Allowed values, or words of a tuple; empty for any.
         runtime: True if it may change while the node is active.
     """
 
@@ -42,12 +42,15 @@ def setting_info(field: dataclasses.Field[Any]) -> SettingInfo:
 
 
 def check_value(field: dataclasses.Field[Any], value: Any) -> None:
-    """Raises ValueError if `value` is not allowed for a field declared with `setting`.
+    """Raises ValueError if `value` is not allowed for a field declared with `setting`; a tuple holds words.
 
     Raises:
         ValueError: Wrong type, outside the range, or not one of the choices; says which values are allowed.
     """
     info, kind = setting_info(field), type(field.default)
+    if kind is tuple:
+        _check_words(field.name, info.choices, value)
+        return
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not (isinstance(value, kind) or (kind is float and number)):
         raise ValueError(f"{field.name}: expected {kind.__name__}, got {value!r}")
@@ -59,6 +62,14 @@ def check_value(field: dataclasses.Field[Any], value: Any) -> None:
         raise ValueError(f"{field.name}: must be at least {info.low}, got {value!r}")
     if info.high is not None and value > info.high:
         raise ValueError(f"{field.name}: must be at most {info.high}, got {value!r}")
+
+
+def _check_words(name: str, choices: tuple[str, ...], value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"{name}: expected a list of words, got {value!r}")
+    wrong = [word for word in value if choices and word not in choices]
+    if wrong:
+        raise ValueError(f"{name}: expected words of {', '.join(choices)}; got {', '.join(wrong)}")
 
 
 def checked(config: Any) -> Any:

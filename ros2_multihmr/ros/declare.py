@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from ros2_multihmr.settings import setting_info
 
@@ -33,9 +34,7 @@ def declare_parameters(
         rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
     """
     for field in fields(kind):
-        node.declare_parameter(
-            field.name, field.default, _descriptor(field, fixed, read_only or field.name in read_at_start)
-        )
+        _declare(node, field, _descriptor(field, fixed, read_only or field.name in read_at_start))
     # Without this, a misspelt key in a parameter file would go unnoticed. rclpy has no public way to ask.
     given = [name for name in node._parameter_overrides if not name.startswith(_DECLARED_LATER)]
     unknown = [name for name in given if not node.has_parameter(name)]
@@ -50,7 +49,25 @@ def read_parameters(node: Node, kind: type[Config]) -> Config:
     Raises:
         ValueError: A value is not allowed.
     """
-    return kind(**{field.name: node.get_parameter(field.name).value for field in fields(kind)})  # type: ignore[arg-type]
+    return kind(**{field.name: setting_value(node.get_parameter(field.name)) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def setting_value(parameter: Parameter) -> Any:
+    """Returns a parameter's value as settings hold it: a list of words is a tuple."""
+    return tuple(parameter.value) if isinstance(parameter.value, list) else parameter.value
+
+
+def _declare(node: Node, field: Field[Any], descriptor: ParameterDescriptor) -> None:
+    if not isinstance(field.default, tuple):
+        node.declare_parameter(field.name, field.default, descriptor)
+        return
+    # ROS reads an empty list, in a file or as a default, as bytes or as a parameter that is not set at all.
+    words = Parameter.Type.STRING_ARRAY
+    declared = node.declare_parameter(field.name, words, descriptor)
+    if declared.value is None:
+        (result,) = node.set_parameters([Parameter(field.name, words, list(field.default))])
+        if not result.successful:
+            raise ValueError(f"{field.name}: {result.reason}")
 
 
 def _descriptor(field: Field[Any], fixed: str, read_only: bool) -> ParameterDescriptor:
