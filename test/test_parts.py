@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from ros2_multihmr.body import create_body
-from ros2_multihmr.body.parts import PARTS, mirrored_parts, parts_of_faces, parts_of_joints, parts_of_vertices
+from ros2_multihmr.body.parts import (
+    PARTS,
+    mirrored_parts,
+    parts_of_faces,
+    parts_of_full_faces,
+    parts_of_joints,
+    parts_of_vertices,
+)
 from ros2_multihmr.body.skinned_body import SkinnedBody
 
 
@@ -44,3 +51,28 @@ def test_every_part_is_on_the_mesh_and_sides_are_alike(anny: SkinnedBody) -> Non
 def test_triangle_has_the_part_of_one_of_its_corners(anny: SkinnedBody) -> None:
     corners = parts_of_vertices(anny)[anny.info.faces_lod]
     assert (corners == parts_of_faces(anny)[:, None]).any(1).mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["anny", "anny_official"])
+def test_full_mesh_has_the_parts_of_the_reduced_one(name: str) -> None:
+    body = create_body(name)
+    full, reduced = parts_of_full_faces(body), parts_of_vertices(body)
+    assert full.shape == (len(body.info.faces),)
+    assert (np.bincount(full, minlength=len(PARTS) + 1)[1:] > 50).all()
+    of_kept = np.zeros(body.info.num_vertices, np.uint8)
+    of_kept[body.info.vertices_lod] = reduced
+    corners = of_kept[body.info.faces]
+    assert (corners[corners > 0] == np.repeat(full[:, None], 3, 1)[corners > 0]).mean() > 0.9
+
+
+def test_joints_unknown_by_name_belong_to_the_part_above_them() -> None:
+    info = create_body("anny_official").info
+    parts = dict(zip(info.keypoint_names, (PARTS[part] for part in parts_of_joints(info)), strict=False))
+    expected = {
+        "upperleg02.L": "left_thigh",
+        "toe1-1.R": "right_foot",
+        "spine02": "torso",
+        "metacarpal3.L": "left_hand",
+    }
+    expected |= {"spine02": "torso", "pelvis.R": "hips", "upperarm02.R": "right_upper_arm", "tongue03": "head"}
+    assert {name: parts[name] for name in expected} == expected

@@ -68,6 +68,11 @@ class OfficialAnnyBody(nn.Module):
         """(L, J) skinning weights of the reduced mesh."""
         return self._body.weights_lod
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """(V, J) skinning weights of the full mesh."""
+        return self._body.weights
+
     def forward(
         self, rotmats: Tensor, shape: Tensor, expression: Tensor, center: Tensor, *, vertices: bool = False
     ) -> BodyOutput:

@@ -101,6 +101,10 @@ class BodyModel(Protocol):
     def weights_lod(self) -> NDArray[np.float32]:
         """(L, J) skinning weights of the reduced mesh."""
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """(V, J) skinning weights of the full mesh."""
+
     def to(self, device: torch.device | str) -> BodyModel:
         """Moves the body's constants to a device and returns the body."""
 

@@ -24,7 +24,7 @@ _OF_LIMB = {
     "wrist": "hand",
 }
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
-_OF_MIDDLE = {"pelvis": "hips", "spine1": "torso", "spine2": "torso", "spine3": "torso"}
+_OF_MIDDLE = {"pelvis": "hips", "spine1": "torso", "spine2": "torso", "spine3": "torso", "neck": "head", "head": "head"}
 
 
 def mirrored_parts() -> NDArray[np.intp]:
@@ -33,35 +33,45 @@ def mirrored_parts() -> NDArray[np.intp]:
 
 
 def parts_of_joints(info: BodyInfo) -> NDArray[np.intp]:
-    """(J,) index in `PARTS` of what moves with each joint, by the joint's name as a keypoint."""
-    names = info.keypoint_names[: len(info.joint_names)]
-    return np.array([PARTS.index(_part(name)) for name in names])
+    """(J,) index in `PARTS` of what moves with each joint, by its name as a keypoint; a joint unknown by name is of its
+    parent's part.
+    """
+    parts: list[str] = []
+    for name, parent in zip(info.keypoint_names, info.parents, strict=False):
+        parts.append(_part(name) or (parts[parent] if parent >= 0 else "hips"))
+    return np.array([PARTS.index(part) for part in parts])
 
 
 def parts_of_vertices(body: BodyModel) -> NDArray[np.uint8]:
     """(L,) part + 1 of the reduced mesh's vertices: the part that they follow most."""
-    return (_shares(body).argmax(1) + 1).astype(np.uint8)
+    return (_shares(body.info, body.weights_lod).argmax(1) + 1).astype(np.uint8)
 
 
 def parts_of_faces(body: BodyModel) -> NDArray[np.uint8]:
     """(G,) part + 1 of the reduced mesh's triangles: the part that their corners together follow most."""
-    return (_shares(body)[body.info.faces_lod].sum(1).argmax(1) + 1).astype(np.uint8)
+    return (_shares(body.info, body.weights_lod)[body.info.faces_lod].sum(1).argmax(1) + 1).astype(np.uint8)
 
 
-def _shares(body: BodyModel) -> NDArray[np.float64]:
-    """(L, 15) how much each vertex follows each part."""
-    shares = np.zeros((len(body.info.vertices_lod), len(PARTS)))
-    np.add.at(shares.T, parts_of_joints(body.info), body.weights_lod.T.astype(np.float64))
+def parts_of_full_faces(body: BodyModel) -> NDArray[np.uint8]:
+    """(F,) part + 1 of the full mesh's triangles: the part that their corners together follow most."""
+    return (_shares(body.info, body.weights)[body.info.faces].sum(1).argmax(1) + 1).astype(np.uint8)
+
+
+def _shares(info: BodyInfo, weights: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(L, 15) how much each of L vertices with (L, J) skinning weights follows each part."""
+    shares = np.zeros((len(weights), len(PARTS)))
+    np.add.at(shares.T, parts_of_joints(info), weights.T.astype(np.float64))
     return shares
 
 
 def _part(joint: str) -> str:
+    """Part of a joint, empty if the name says nothing."""
     side, _, rest = joint.partition("_")
     if side not in ("left", "right"):
-        return _OF_MIDDLE.get(joint, "head")
+        return _OF_MIDDLE.get(joint, "")
     if rest.rstrip("123") in _FINGERS:
         return f"{side}_hand"
-    return _OF_LIMB[rest] if _OF_LIMB.get(rest) in PARTS else f"{side}_{_OF_LIMB[rest]}" if rest in _OF_LIMB else "head"
+    return _OF_LIMB[rest] if _OF_LIMB.get(rest) in PARTS else f"{side}_{_OF_LIMB[rest]}" if rest in _OF_LIMB else ""
 
 
 def _mirrored(name: str) -> str:

@@ -82,6 +82,12 @@ class SkinnedBody(nn.Module):
         weights: NDArray[np.float32] = self._small_weights[:, self._small_lod].T.cpu().numpy()
         return weights
 
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """(V, J) skinning weights of the full mesh."""
+        weights: NDArray[np.float32] = self._weights.T.cpu().numpy()
+        return weights
+
     def forward(
         self, rotmats: Tensor, shape: Tensor, expression: Tensor, center: Tensor, *, vertices: bool = False
     ) -> BodyOutput:
