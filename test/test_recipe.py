@@ -44,13 +44,22 @@ def test_recipes_describe_a_network(name: str) -> None:
 
 
 def test_the_embedded_network_is_the_same_for_cpu_and_gpu() -> None:
-    assert load_recipe("embedded").network == load_recipe("embedded_gpu").network
+    assert (
+        load_recipe("embedded").network == load_recipe("embedded_gpu").network == load_recipe("embedded_longer").network
+    )
 
 
 def test_recipes_are_installed() -> None:
-    assert {"embedded", "embedded_gpu", "small_336", "base_448", "large_672", "large_896", "smoke"} <= set(
-        recipe_names()
-    )
+    assert {
+        "embedded",
+        "embedded_longer",
+        "embedded_gpu",
+        "small_336",
+        "base_448",
+        "large_672",
+        "large_896",
+        "smoke",
+    } <= set(recipe_names())
     for file in ("setup.py", "MANIFEST.in"):
         assert "training/recipes" in (ROOT / file).read_text()
 
@@ -64,7 +73,7 @@ def test_recipes_are_installed() -> None:
         ({"data": {"batch_size": 0}}, "data.batch_size: must be at least 1, got 0"),
         ({"data": {"batch_size": "many"}}, "data.batch_size: expected int, got 'many'"),
         ({"data": 3}, "data: expected names with values, got 3"),
-        ({"optimiser": {"kind": "sgd"}}, "optimiser.kind: expected one of adamw, adam; got 'sgd'"),
+        ({"optimiser": {"kind": "sgd"}}, "optimiser.kind: expected one of adamw, adam, muon; got 'sgd'"),
         ({"losses": {"verticles": 1.0}}, "did you mean 'vertices'"),
         ({"length": {}}, "length.steps: the run would never end"),
         ({"seed": -1}, "seed: expected a whole number from 0"),
@@ -149,3 +158,29 @@ def test_the_backbone_may_learn_more_slowly() -> None:
     assert (decay[id(network.head.to_pose.weight)], decay[id(network.head.to_pose.bias)]) == (0.3, 0.0)
     adam = create_optimiser(network, OptimiserSettings(kind="adam", weight_decay=0.3))
     assert type(adam) is torch.optim.Adam and all(group["weight_decay"] == 0 for group in adam.param_groups)
+
+
+def test_muon_takes_the_hidden_matrices_and_nothing_else() -> None:
+    torch.manual_seed(0)
+    network = MultiHMR(training_config(load_recipe("smoke").network, create_body("anny").info, "x"))
+    optimiser = create_optimiser(network, OptimiserSettings(kind="muon", weight_decay=0.0))
+    set_learning_rate(optimiser, 0.01)
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    for parameter in network.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimiser.step()
+    moved = {name: parameter.detach() - before[name] for name, parameter in network.named_parameters()}
+    # A step of Muon is nearly orthogonal: its singular values are alike. AdamW's first step is the gradient's sign.
+    step = moved["backbone.blocks.0.attn.qkv.weight"]
+    values = torch.linalg.svdvals(step)
+    assert values.max() < 2.5 * values.min()
+    for name in ("head.to_pose.weight", "head.query_row", "backbone.patch_embed.proj.weight", "head.to_pose.bias"):
+        torch.testing.assert_close(moved[name].abs(), torch.full_like(moved[name], 0.01), atol=1e-4, rtol=0)
+
+
+def test_an_old_torch_has_no_muon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(
+        ValueError, match=r"muon needs torch 2\.9 or newer, here is .*; install a newer one, or use adamw"
+    ):
+        create_optimiser(torch.nn.Linear(2, 2), OptimiserSettings(kind="muon"))

@@ -212,9 +212,9 @@ def test_a_run_of_some_minutes_ends_annealed(tmp_path: Path, batches) -> None:
 # ---- going on
 
 
-@pytest.mark.parametrize("stop_after", [1, 4])
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, batches, stop_after: int) -> None:
-    changes = ["length.steps=7", "length.validate_every=3"]
+@pytest.mark.parametrize(("stop_after", "kind"), [(1, "adamw"), (4, "adamw"), (4, "muon")])
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, batches, stop_after: int, kind: str) -> None:
+    changes = ["length.steps=7", "length.validate_every=3", f"optimiser.kind={kind}"]
     whole = smoke_trainer(tmp_path / "whole", batches, changes, validation=batches[:1])
     assert whole.run()
 

@@ -57,7 +57,8 @@ class DataSettings(Settings):
 class OptimiserSettings(Settings):
     """What is done with gradients."""
 
-    kind: str = setting("adamw", "Update rule", choices=("adamw", "adam"))
+    kind: str = setting("adamw", "Update rule", choices=("adamw", "adam", "muon"))
+    momentum: float = setting(0.95, "Memory of the gradient's mean, for matrices (muon)", low=0.0, high=0.9999)
     learning_rate: float = setting(5e-4, "Largest learning rate", low=0.0)
     final_fraction: float = setting(0.01, "Learning rate at the end, in parts of the largest", low=0.0, high=1.0)
     backbone_fraction: float = setting(1.0, "Learning rate of the backbone, in parts of the rest's", low=0.0)
