@@ -14,7 +14,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from multihmr.msg import BodyModelInfo, HumanArray
+from multihmr.msg import BodyModelInfo, HumanArray, PredictedPathArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -39,6 +39,8 @@ TOPICS = {
     "overlay": ("/multihmr/overlay", Image, MANY_BEST_EFFORT),
     "overlay_compressed": ("/multihmr/overlay/compressed", CompressedImage, MANY_BEST_EFFORT),
     "vertices": ("/multihmr/vertices", PointCloud2, MANY_BEST_EFFORT),
+    "predicted_paths": ("/multihmr/predicted_paths", PredictedPathArray, MANY_RELIABLE),
+    "path_lines": ("/multihmr/predicted_paths/markers", MarkerArray, MANY_BEST_EFFORT),
     "tf": ("/tf", TFMessage, MANY_RELIABLE),
     "diagnostics": ("/diagnostics", DiagnosticArray, MANY_RELIABLE),
 }

@@ -32,6 +32,7 @@ class Follower:
     Attributes:
         resets: How often it started anew because time jumped back or the camera changed.
         too_weak: Detections of the last image that were left out because they scored below `track_begin_score`.
+        T_world_camera: (4, 4) pose of the last image's frame in `world_frame`; None if it is not known.
         problem: Why people are not followed, or how much worse than they could be; empty if nothing is wrong.
 
     Args:
@@ -42,6 +43,7 @@ class Follower:
 
     def __init__(self, node: Node, config: NodeConfig, logger: RcutilsLogger) -> None:
         self.resets, self.too_weak, self.problem = 0, 0, ""
+        self.T_world_camera: NDArray[np.float64] | None = None
         self._tracker, self._smoother = Tracker(config), Smoother(config)
         self._poses = CameraPoses(node, config.world_frame) if config.world_frame else None
         self._logger = logger
@@ -64,13 +66,14 @@ class Follower:
             The people, followed by those who are predicted or just lost; their identities; their motion. With `track`
             off, or images without stamps: the same people, numbered, and None.
         """
+        self.T_world_camera = None
         if not config.track or not _stamped(header):
             return self._number(humans, config, watch)
-        pose = self._camera_pose(header, config, watch)
+        self.T_world_camera = self._camera_pose(header, config, watch)
         with watch.stage("track"):
             self._notice_camera(header.frame_id, camera)
             self._tracker.config = config
-            tracked = self._tracker.update(humans, camera, _seconds(header), pose)
+            tracked = self._tracker.update(humans, camera, _seconds(header), self.T_world_camera)
             self.too_weak = len(humans) - int(tracked.tracks.seen.sum())
         self._smoother.config = config
         if not config.smooth:

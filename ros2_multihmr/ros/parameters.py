@@ -45,6 +45,8 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
     world_frame_timeout_s: float = setting(
         0.1, "Longest time that an image waits for a late transform to world_frame [s]", low=0.0, high=5.0, runtime=True
     )
+    path_horizon_s: float = setting(3.0, "How far ahead predicted paths reach [s]", low=0.1, high=60.0, runtime=True)
+    path_steps: int = setting(12, "Poses of a predicted path", low=1, high=1000, runtime=True)
     publish_tf: bool = setting(True, "Publish a TF frame per person", runtime=True)
     tf_is_demand: bool = setting(
         True, "TF listeners alone keep the network running; false: it rests without another subscriber", runtime=True

@@ -19,8 +19,9 @@ from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.conversions import image_from_compressed, image_from_message
 from ros2_multihmr.ros.diagnostics import Fate, Statistics
 from ros2_multihmr.ros.follower import Follower
+from ros2_multihmr.ros.output import Result
 from ros2_multihmr.ros.parameters import NodeConfig
-from ros2_multihmr.ros.publishers import Publishers, Result
+from ros2_multihmr.ros.publishers import Publishers
 from ros2_multihmr.stopwatch import Stopwatch
 
 ImageMessage: TypeAlias = Image | CompressedImage
@@ -90,7 +91,8 @@ class Pipeline:
             image, camera = self._convert_in(message, config)
         humans = estimator.estimate(image, camera, vertices=demand.full_mesh, stopwatch=watch)
         humans, tracks, motion = self._follower.update(humans, camera, header, estimator, config, watch)
-        self._publishers.publish(Result(header, image, camera, humans, tracks, motion), demand, config, watch)
+        result = Result(header, image, camera, humans, tracks, motion, self._follower.T_world_camera)
+        self._publishers.publish(result, demand, config, watch)
         self._warn_once(self._cameras.problem, self._follower.problem, self._publishers.people.problem)
         self._statistics.published(
             watch.seconds, self._age_s(message), int(tracks.seen.sum()), estimator.overflow, int(tracks.predicted.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -20,24 +20,20 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from ros2_multihmr.body.body_model import BodyInfo
-from ros2_multihmr.camera import Camera
-from ros2_multihmr.humans import Humans
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
 from ros2_multihmr.ros.markers import MarkerBuilder
+from ros2_multihmr.ros.output import BEST_EFFORT, RELIABLE, Output, Result, send, wanted
 from ros2_multihmr.ros.pace import Pace
 from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.predicted_paths import PathOutput
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
-from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
 
-_RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 _VERTEX_FIELDS = [
     *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),
@@ -52,6 +48,7 @@ class Demand:
 
     Attributes:
         humans, markers, overlay, overlay_compressed, vertices, tf: Outputs to publish.
+        more: Other outputs to publish.
         full_mesh: One of them needs the full mesh.
         nothing: There is no need to run the network.
     """
@@ -62,36 +59,9 @@ class Demand:
     overlay_compressed: bool
     vertices: bool
     tf: bool
+    more: tuple[Output, ...]
     full_mesh: bool
     nothing: bool
-
-
-@dataclass(frozen=True)
-class Result:
-    """What is known of one image.
-
-    Attributes:
-        header: Header of the image message, verbatim.
-        image: (H, W, 3) uint8 RGB, the image that `camera` describes.
-        camera: Its camera.
-        humans: The people in it, and those who are predicted or just lost.
-        tracks: Their identities.
-        motion: How they move; None if nobody follows them.
-    """
-
-    header: Header
-    image: NDArray[np.uint8]
-    camera: Camera
-    humans: Humans
-    tracks: Tracks
-    motion: Motion | None = None
-
-    def select(self, keep: NDArray[np.bool_]) -> Result:
-        """Returns the same of the people whom the mask `keep` names."""
-        if keep.all():
-            return self
-        motion = self.motion.select(keep) if self.motion is not None else None
-        return replace(self, humans=self.humans.select(keep), tracks=self.tracks.select(keep), motion=motion)
 
 
 class Publishers:
@@ -115,13 +85,14 @@ class Publishers:
     ) -> None:
         self._node, self._network, self._body = node, network, body
         self._on_incompatible = on_incompatible
-        self._humans = self._create(HumanArray, "~/humans", _RELIABLE)
+        self._humans = self._create(HumanArray, "~/humans", RELIABLE)
         self._body_model = self._create(BodyModelInfo, "~/body_model", _LATCHED)
-        self._markers = self._create(MarkerArray, "~/markers", _BEST_EFFORT)
-        self._overlay = self._create(Image, "~/overlay", _BEST_EFFORT)
-        self._overlay_compressed = self._create(CompressedImage, "~/overlay/compressed", _BEST_EFFORT)
-        self._vertices = self._create(PointCloud2, "~/vertices", _BEST_EFFORT)
+        self._markers = self._create(MarkerArray, "~/markers", BEST_EFFORT)
+        self._overlay = self._create(Image, "~/overlay", BEST_EFFORT)
+        self._overlay_compressed = self._create(CompressedImage, "~/overlay/compressed", BEST_EFFORT)
+        self._vertices = self._create(PointCloud2, "~/vertices", BEST_EFFORT)
         self.people = PeopleBroadcaster(node, config.frame_prefix)
+        self._more: tuple[Output, ...] = (PathOutput(self._create),)
         self._builder = MarkerBuilder(body, untrained=network.untrained)
         self._pace = Pace()
         self._last_header = Header()
@@ -132,12 +103,13 @@ class Publishers:
 
     def demand(self, stamp: Time, config: NodeConfig) -> Demand:
         """Returns what somebody wants of the image with this stamp."""
-        humans, vertices = _wanted(self._humans), _wanted(self._vertices)
-        pictures = _wanted(self._overlay), _wanted(self._overlay_compressed)
-        markers = _wanted(self._markers)
+        humans, vertices = wanted(self._humans), wanted(self._vertices)
+        pictures = wanted(self._overlay), wanted(self._overlay_compressed)
+        markers = wanted(self._markers)
         own = 1 if config.world_frame else 0  # the node's own listener wants nothing of these
         tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > own
-        nothing = not (humans or vertices or any(pictures) or markers or (tf and config.tf_is_demand))
+        more = tuple(output for output in self._more if any(map(wanted, output.publishers)))
+        nothing = not (humans or vertices or any(pictures) or markers or more or (tf and config.tf_is_demand))
         markers = markers and self._pace.is_due(_seconds(stamp), config.markers_rate_hz)
         return Demand(
             humans=humans,
@@ -146,6 +118,7 @@ class Publishers:
             overlay_compressed=pictures[1],
             vertices=vertices,
             tf=tf,
+            more=more,
             full_mesh=vertices or (humans and config.publish_vertices) or (markers and config.mesh_lod == "full"),
             nothing=nothing,
         )
@@ -168,17 +141,19 @@ class Publishers:
             with watch.stage("publish"):
                 self.people.send(frames)
         if demand.humans:
-            self._send(self._humans, watch, lambda: self._human_array(result, config))
+            send(self._humans, watch, lambda: self._human_array(result, config))
         if demand.markers:
             self._pace.done(_seconds(result.header.stamp), config.markers_rate_hz)
             full = config.mesh_lod == "full"
-            self._send(
+            send(
                 self._markers,
                 watch,
                 lambda: self._builder.update(there.header, there.humans, there.tracks, full=full),
             )
         if demand.vertices:
-            self._send(self._vertices, watch, lambda: _cloud(there))
+            send(self._vertices, watch, lambda: _cloud(there))
+        for output in demand.more:
+            output.publish(there, config, watch)
         if demand.overlay or demand.overlay_compressed:
             # A mesh painted over whatever hides its person would tell nobody anything.
             self._publish_overlay(result.select(result.tracks.seen), demand, config, watch)
@@ -186,6 +161,8 @@ class Publishers:
     def clear_markers(self) -> None:
         """Deletes every marker on display."""
         self._markers.publish(self._builder.clear(self._last_header))
+        for output in self._more:
+            output.clear(self._last_header)
 
     def forget_time(self) -> None:
         """Starts anew after time jumped back."""
@@ -196,6 +173,7 @@ class Publishers:
         self.people.destroy(self._node)
         for publisher in (
             self._humans, self._body_model, self._markers, self._overlay, self._overlay_compressed, self._vertices,
+            *(publisher for output in self._more for publisher in output.publishers),
         ):  # fmt: skip
             self._node.destroy_lifecycle_publisher(publisher)
 
@@ -207,12 +185,6 @@ class Publishers:
 
         events = PublisherEventCallbacks(incompatible_qos=on_event)
         return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=events)
-
-    def _send(self, publisher: LifecyclePublisher, watch: Stopwatch, build: Callable[[], Any]) -> None:
-        with watch.stage("convert out"):
-            message = build()
-        with watch.stage("publish"):
-            publisher.publish(message)
 
     def _human_array(self, result: Result, config: NodeConfig) -> HumanArray:
         return human_array(
@@ -231,13 +203,9 @@ class Publishers:
             note = UNTRAINED_NOTE if self._network.untrained else ""
             picture = overlay(result.image, result.humans, result.camera, ids=result.tracks.ids, note=note)
         if demand.overlay:
-            self._send(self._overlay, watch, lambda: image_cdr(result.header, picture, "rgb8"))
+            send(self._overlay, watch, lambda: image_cdr(result.header, picture, "rgb8"))
         if demand.overlay_compressed:
-            self._send(self._overlay_compressed, watch, lambda: _jpeg(result.header, picture, config.jpeg_quality))
-
-
-def _wanted(publisher: LifecyclePublisher) -> bool:
-    return bool(publisher.get_subscription_count() > 0)
+            send(self._overlay_compressed, watch, lambda: _jpeg(result.header, picture, config.jpeg_quality))
 
 
 def _seconds(stamp: Time) -> float:
