@@ -102,6 +102,20 @@ def test_a_value_that_is_not_allowed_is_refused(make_node, override):
         declare(node)
 
 
+@pytest.mark.parametrize(
+    "given, value", [("[]", ()), ("[hri]", ("hri",)), ("[vision_msgs, hri]", ("vision_msgs", "hri"))]
+)
+def test_a_list_of_words_may_be_empty(make_node, given, value):
+    node = make_node("-p", f"bridges:={given}")
+    assert declare(node).bridges == value and node.get_parameter("bridges").value == list(value)
+
+
+@pytest.mark.parametrize("given, error", [("hri", InvalidParameterTypeException), ("[hri, rviz]", ValueError)])
+def test_a_list_of_anything_else_is_refused(make_node, given, error):
+    with pytest.raises(error, match="bridges"):
+        declare(make_node("-p", f"bridges:={given}"))
+
+
 def change(*, configured=True, **values):
     return check_change(
         NodeConfig(), [Parameter(name, value=value) for name, value in values.items()], configured=configured
@@ -138,6 +152,7 @@ def test_parameters_of_others_are_let_through():
 
 def test_the_shipped_file_holds_every_parameter_at_its_default_and_nothing_else():
     shipped = yaml.safe_load(CONFIG_FILE.read_text())["/**"]["ros__parameters"]
+    shipped = {name: tuple(value) if isinstance(value, list) else value for name, value in shipped.items()}
     assert shipped == {field.name: field.default for field in fields(NodeConfig)}
 
 

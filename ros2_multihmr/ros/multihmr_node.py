@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.ros.bridges.registry import check_bridges
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array, idle_array
 from ros2_multihmr.ros.follower import Follower
@@ -80,6 +81,7 @@ class MultiHMRNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Reads the weights and creates the publishers; a GPU's memory is taken on activate."""
         try:
+            check_bridges(self.config.bridges)
             self._estimator = self._create(self.config)
             self._estimator.unload()
         except (ValueError, OSError, MemoryError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,7 +13,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.ros.declare import declare_parameters, read_parameters
+from ros2_multihmr.ros.declare import declare_parameters, read_parameters, setting_value
 from ros2_multihmr.settings import setting, setting_info
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig, TrackerConfig
 
@@ -52,6 +53,14 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
         True, "TF listeners alone keep the network running; false: it rests without another subscriber", runtime=True
     )
     frame_prefix: str = setting("", "Put in front of the people's frame names, to tell several cameras apart")
+    bridges: tuple[str, ...] = setting(
+        (),
+        "Messages of other packages to publish people in, too; hri: REP-155",
+        choices=("vision_msgs", "people_msgs", "hri"),
+    )
+    hri_id_prefix: str = setting(
+        "b", "With the bridge hri: put in front of people's numbers to make their ids; begins with a letter"
+    )
     publish_vertices: bool = setting(False, "Fill Human.vertices, 160 kB a person", runtime=True)
     mesh_lod: str = setting(
         "reduced", "Mesh of the markers: reduced has about 2,000 triangles", choices=("reduced", "full"), runtime=True
@@ -74,8 +83,26 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
             raise ValueError(f"frame_prefix: a TF frame must not begin with a slash, got {self.frame_prefix!r}")
         if self.world_frame.startswith("/"):
             raise ValueError(f"world_frame: a TF frame must not begin with a slash, got {self.world_frame!r}")
+        self._check_hri_names()
         if self.smooth and not self.track:
             raise ValueError("smooth: whom nobody follows cannot be smoothed; set track true, or smooth false")
+
+    @property
+    def id_prefix(self) -> str:
+        """What stands before people's numbers in the names of their frames; REP-155 wants more than a number."""
+        return self.hri_id_prefix if "hri" in self.bridges else ""
+
+    def _check_hri_names(self) -> None:
+        if not re.fullmatch("[A-Za-z](_?[A-Za-z0-9])*_?", self.hri_id_prefix):
+            raise ValueError(
+                "hri_id_prefix: expected a letter, then letters, digits and single underscores, because topics are "
+                f"named after it; got {self.hri_id_prefix!r}"
+            )
+        if self.frame_prefix and "hri" in self.bridges:
+            raise ValueError(
+                "frame_prefix: REP-155 calls a person's frame body_<id>, so the bridge hri wants it empty; tell "
+                "cameras apart by hri_id_prefix"
+            )
 
 
 def declare(node: Node) -> NodeConfig:
@@ -107,7 +134,7 @@ def check_change(current: NodeConfig, changes: Iterable[Parameter], *, configure
         configured: True while weights are loaded, so that only run-time settings may change.
     """
     known = {field.name: field for field in fields(NodeConfig)}
-    values: dict[str, Any] = {change.name: change.value for change in changes if change.name in known}
+    values: dict[str, Any] = {change.name: setting_value(change) for change in changes if change.name in known}
     for name, value in values.items():
         if configured and not setting_info(known[name]).runtime and value != getattr(current, name):
             reason = f"{name} is fixed while the node is configured; deactivate it and clean it up first"

@@ -23,6 +23,7 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.overlay import overlay
+from ros2_multihmr.ros.bridges.registry import Site, open_bridges
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
 from ros2_multihmr.ros.markers import MarkerBuilder
@@ -91,8 +92,9 @@ class Publishers:
         self._overlay = self._create(Image, "~/overlay", BEST_EFFORT)
         self._overlay_compressed = self._create(CompressedImage, "~/overlay/compressed", BEST_EFFORT)
         self._vertices = self._create(PointCloud2, "~/vertices", BEST_EFFORT)
-        self.people = PeopleBroadcaster(node, config.frame_prefix)
-        self._more: tuple[Output, ...] = (PathOutput(self._create),)
+        self.people = PeopleBroadcaster(node, config.frame_prefix, config.id_prefix)
+        bridges = open_bridges(Site(node, config, body, self._create))
+        self._more: tuple[Output, ...] = (PathOutput(self._create), *bridges)
         self._builder = MarkerBuilder(body, untrained=network.untrained)
         self._pace = Pace()
         self._last_header = Header()

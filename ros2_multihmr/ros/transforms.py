@@ -17,12 +17,17 @@ class PeopleBroadcaster:
 
     Attributes:
         problem: Why the last frames were not sent, and what to do about it; empty if there is none.
+
+    Args:
+        node: Sends them.
+        frame_prefix: Put in front of the frames' names.
+        id_prefix: Put in front of the people's numbers.
     """
 
-    def __init__(self, node: Node, frame_prefix: str) -> None:
+    def __init__(self, node: Node, frame_prefix: str, id_prefix: str = "") -> None:
         self.problem = ""
         self._broadcaster = TransformBroadcaster(node)
-        self._prefix = frame_prefix
+        self._prefixes = frame_prefix, id_prefix
         self._last_stamp: tuple[int, int] | None = None
 
     @property
@@ -41,7 +46,7 @@ class PeopleBroadcaster:
         if self.problem or stamp == self._last_stamp or not len(humans):
             return []
         self._last_stamp = stamp
-        return transforms(header, humans, tracks, self._prefix)
+        return transforms(header, humans, tracks, *self._prefixes)
 
     def send(self, frames: list[TransformStamped]) -> None:
         """Sends frames, if there are any."""
@@ -53,19 +58,22 @@ class PeopleBroadcaster:
         node.destroy_publisher(self._broadcaster.pub_tf)
 
 
-def transforms(header: Header, humans: Humans, tracks: Tracks, frame_prefix: str) -> list[TransformStamped]:
-    """Returns one transform per person, from the image's frame to `<frame_prefix>body_<track_id>`.
+def transforms(
+    header: Header, humans: Humans, tracks: Tracks, frame_prefix: str, id_prefix: str = ""
+) -> list[TransformStamped]:
+    """Returns one transform per person, from the image's frame to `<frame_prefix>body_<id_prefix><track_id>`.
 
     Args:
         header: Header of the image.
         humans: N people.
         tracks: Their ids.
         frame_prefix: Put in front of the frames' names.
+        id_prefix: Put in front of the people's numbers.
     """
     quaternions = rotmat_to_quaternion_xyzw(humans.rotation).tolist()
     found = []
     for track_id, origin, (x, y, z, w) in zip(tracks.ids, humans.origin.tolist(), quaternions):
-        transform = TransformStamped(header=header, child_frame_id=f"{frame_prefix}body_{track_id}")
+        transform = TransformStamped(header=header, child_frame_id=f"{frame_prefix}body_{id_prefix}{track_id}")
         transform.transform.translation = Vector3(x=origin[0], y=origin[1], z=origin[2])
         transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
         found.append(transform)

@@ -1,0 +1,1 @@
+"""The same people in messages of other packages, for those who already listen to these."""
