@@ -86,6 +86,7 @@ def test_a_region_is_the_part_that_is_in_the_picture(bbox, expected):
 
 X, Y, Z = np.eye(3)
 DOWN = -Z
+SIN_10 = np.sin(np.radians(10.0))  # a knee that is bent by less has an axis between its own and the pelvis's
 
 
 def turned(axis, angle):
@@ -141,7 +142,9 @@ def test_the_models_limbs_point_where_the_persons_do(seed):
     angles = JointAngles(NAMES)(keypoints_of(limbs, rotation, rng), rotation)
     assert angles["waist"] == pytest.approx(waist)
     for name, direction in directions(angles).items():
-        np.testing.assert_allclose(direction, limbs[name], atol=1e-6, err_msg=name)
+        side = name.split()[0]
+        straight = name.endswith("ankle") and np.linalg.norm(np.cross(limbs[f"{side} knee"], limbs[name])) < SIN_10
+        np.testing.assert_allclose(direction, limbs[name], atol=SIN_10 if straight else 1e-6, err_msg=name)
     assert all(-np.pi <= angles[f"{side}_knee"] <= 0 <= angles[f"{side}_elbow"] for side in "lr")
 
 

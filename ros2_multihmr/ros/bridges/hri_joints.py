@@ -1,7 +1,8 @@
 """Joint angles of the human model that REP-155 names (package human_description), from a person's keypoints.
 
 The model has hinges where people have joints of three axes, and bones of fixed proportions. So these angles turn its
-limbs into the directions that the person's limbs have; where its hands come to lie follows from its own bones.
+limbs into the directions that the person's limbs have; where its hands come to lie follows from its own bones. (The
+shin of a knee bent by less than 10 degrees is that much off at most: nearly straight, it does not tell its own axis.)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ARM = ("shoulder", "elbow", "wrist")
 _LEG = ("hip", "knee", "ankle")
 _POINTS = (*_HEAD, *(f"{side}_{name}" for side in ("left", "right") for name in (*_ARM, *_LEG)))
 _SIDES = {"l": ("left", 1.0), "r": ("right", -1.0)}
-_STRAIGHT = np.sin(np.radians(10.0))  # less bent, a knee does not tell where its axis points
+_STRAIGHT = np.sin(np.radians(10.0))
 
 
 class JointAngles:
