@@ -40,6 +40,7 @@ VERBS = {
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
+    "benchmark padding": Verb("ros2_multihmr.padding_benchmark", "what leaving the padding out saves and changes"),
     "benchmark startup": Verb("ros2_multihmr.startup", "time and memory until the first image is done"),
     "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),
     "benchmark transport": Verb("ros2_multihmr.ros.transport_benchmark", "how many images arrive in another process"),

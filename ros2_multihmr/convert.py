@@ -19,6 +19,11 @@ class Options(Settings):
     weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package")
     out: str = setting("", "File to write, ending in .safetensors; empty: beside the weights, with that ending")
     half: bool = setting(False, "Store 16-bit numbers: half the size, about three digits")
+    padding: str = setting(
+        "keep",
+        "What padding auto means for these weights: square: padded with black; cut: without the padding's tokens",
+        choices=("keep", "square", "cut"),
+    )
 
 
 def main(options: Options) -> int:
@@ -28,6 +33,6 @@ def main(options: Options) -> int:
     source, console = Path(options.weights).expanduser(), Console()
     out = file_beside(source, options.out, ".safetensors")
     with console.status(f"Converting {escape(str(source))}"):
-        summary = convert_weights(source, out, half=options.half)
+        summary = convert_weights(source, out, half=options.half, padding=options.padding)
     console.print(f"[green]{escape(str(out))}[/]: {escape(summary.text())}", highlight=False)
     return 0

@@ -18,8 +18,9 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.raw_outputs import RawOutputs
-from ros2_multihmr.people import describe_people, people_of, place_people
-from ros2_multihmr.preprocess import preprocess
+from ros2_multihmr.model.token_window import TokenWindow
+from ros2_multihmr.people import People, describe_people, join_people, people_of, place_people
+from ros2_multihmr.preprocess import check_counts, network_view, preprocess
 from ros2_multihmr.settings import setting_info
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -68,9 +69,10 @@ class Estimator:
         """Joins a network and a body.
 
         Raises:
-            ValueError: The network was made for another body.
+            ValueError: The network was made for another body, or exported for another padding.
         """
         _check_match(backend.config, body.info)
+        _check_padding(backend, config.padding)
         self.backend, self.body, self.config = backend, body.to(backend.device), config
         self.overflow = 0
 
@@ -116,13 +118,9 @@ class Estimator:
             FloatingPointError: The network returned a number that is not finite.
         """
         watch, config = stopwatch or Stopwatch(), self.config
-        with watch.stage("preprocess"):
-            pixels, k, views = preprocess(images, cameras, self.backend.config.image_size)
-        with watch.stage("network"):
-            raw = self.backend.infer(pixels, k, config.detection_threshold)
-            people = people_of(raw)
-            self.overflow = _overflow(raw)
+        people = self._find(images, cameras, watch)
         with watch.stage("body"):
+            views = [network_view(camera, self.backend.config.image_size) for camera in cameras]
             people, centers = place_people(people, views, cameras)
             center = torch.from_numpy(centers).to(self.backend.device)
             posed = self.body(people.rotmats, people.shape, people.expression, center, vertices=vertices)
@@ -141,6 +139,32 @@ class Estimator:
                 for those, camera in zip(of_image, cameras, strict=True)
             ]
 
+    def _find(self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], watch: Stopwatch) -> People:
+        """Runs the network, once for all images that need the same tokens."""
+        check_counts(images, cameras)
+        found, overflow = [], 0
+        for window, those in self._windows(cameras).items():
+            with watch.stage("preprocess"):
+                shown, taken_by = [images[index] for index in those], [cameras[index] for index in those]
+                pixels, k, _ = preprocess(shown, taken_by, self.backend.config.image_size, window)
+            with watch.stage("network"):
+                raw = self.backend.infer(pixels, k, self.config.detection_threshold)
+                found.append(people_of(raw, those))
+                overflow += _overflow(raw)
+        self.overflow = overflow
+        return join_people(found)
+
+    def _windows(self, cameras: Sequence[Camera]) -> dict[TokenWindow, list[int]]:
+        """Which images need which tokens."""
+        network, only = self.backend.config, self.backend.window
+        if only is None and (network.padding if self.config.padding == "auto" else self.config.padding) == "square":
+            only = TokenWindow.whole(network.grid)
+        windows: dict[TokenWindow, list[int]] = {}
+        for index, camera in enumerate(cameras):
+            window = only or network_view(camera, network.image_size).window(network.max_humans)
+            windows.setdefault(window, []).append(index)
+        return windows or {TokenWindow.whole(network.grid): []}
+
     def with_config(self, config: EstimatorConfig) -> Estimator:
         """Returns an estimator with other run-time settings, which shares this one's network and body.
 
@@ -158,6 +182,14 @@ def _overflow(raw: RawOutputs) -> int:
     if overflow:
         _logger.warning("%d people found no slot; raise max_humans or detection_threshold", overflow)
     return overflow
+
+
+def _check_padding(backend: Backend, padding: str) -> None:
+    if backend.window is None or padding == "auto":
+        return
+    exported = "square" if backend.window == TokenWindow.whole(backend.config.grid) else "cut"
+    if padding != exported:
+        raise ValueError(f"padding {padding}: {backend.config.weights} was exported {exported}: leave it at auto")
 
 
 def _check_match(network: MultiHMRConfig, body: BodyInfo) -> None:

@@ -29,6 +29,12 @@ class EstimatorConfig(Settings):
         "Of the network's backbone; auto: float32, or an exported file's own",
         choices=("auto", "float32", "float16", "bfloat16"),
     )
+    padding: str = setting(
+        "auto",
+        "What is computed of images that are no squares: square: padded with black; cut: without the tokens of the "
+        "padding; auto: as the weights are meant",
+        choices=("auto", "square", "cut"),
+    )
     engine_cache: str = setting(
         "", "Folder where backend tensorrt keeps what it built for this GPU; empty: ~/.cache/multihmr/tensorrt"
     )

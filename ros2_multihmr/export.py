@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,9 @@ class Options(Settings):
     half: bool = setting(False, "16-bit numbers in the backbone")
     max_humans: int = setting(20, "Most people in one image; fixed in the file", low=1, high=200)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
+    cut_for: str = setting(
+        "", "Size of the camera's images, as 1280x720, to leave out the tokens of their padding; empty: any images"
+    )
 
 
 def main(options: Options) -> int:
@@ -39,6 +43,7 @@ def main(options: Options) -> int:
                 half=options.half,
                 max_humans=options.max_humans,
                 nms_kernel=options.nms_kernel,
+                cut_for=_size(options.cut_for) if options.cut_for else None,
             )
     except ArithmeticError as error:
         console.print(f"[red]not exported[/]: {escape(str(error))}", highlight=False)
@@ -49,3 +54,10 @@ def main(options: Options) -> int:
         highlight=False,
     )
     return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", text)
+    if match is None:
+        raise ValueError(f"--cut-for: expected width x height in pixels, as 1280x720; got {text!r}")
+    return int(match[1]), int(match[2])

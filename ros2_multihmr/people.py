@@ -20,6 +20,7 @@ from ros2_multihmr.rotations import rotmat_to_rotvec
 from ros2_multihmr.uncertainty import pose_covariance
 
 _logger = logging.getLogger("ros2_multihmr")
+_ARRAYS, _TENSORS = ("image", "scores", "loc_px", "depth"), ("rotmats", "shape", "expression")
 
 
 class People(NamedTuple):
@@ -45,14 +46,18 @@ class People(NamedTuple):
 
     def select(self, keep: NDArray[np.intp]) -> People:
         """Returns the people with the indices `keep`."""
-        arrays = {name: getattr(self, name)[keep] for name in ("image", "scores", "loc_px", "depth")}
+        arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
         on_device = torch.from_numpy(keep).to(self.rotmats.device)
-        tensors = {name: getattr(self, name)[on_device] for name in ("rotmats", "shape", "expression")}
+        tensors = {name: getattr(self, name)[on_device] for name in _TENSORS}
         return People(**arrays, **tensors)
 
 
-def people_of(raw: RawOutputs) -> People:
+def people_of(raw: RawOutputs, images: Sequence[int] | None = None) -> People:
     """Takes the people out of their slots.
+
+    Args:
+        raw: What was found in B images.
+        images: Their B indices, rising; None: 0 to B - 1.
 
     Raises:
         FloatingPointError: A score or a filled slot holds a number that is not finite.
@@ -63,7 +68,18 @@ def people_of(raw: RawOutputs) -> People:
     for name, values in fields.items():
         _require_finite(name, values)
     arrays = {name: fields.pop(name).cpu().numpy() for name in ("scores", "loc_px", "depth")}
-    people = People(image=image.cpu().numpy(), **arrays, **fields)
+    index = image.cpu().numpy()
+    people = People(image=index if images is None else np.asarray(images, np.int64)[index], **arrays, **fields)
+    return people.select(np.lexsort((-people.scores, people.image)))
+
+
+def join_people(parts: Sequence[People]) -> People:
+    """Joins what was found in several groups of images, at least one."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
+    people = People(**arrays, **tensors)
     return people.select(np.lexsort((-people.scores, people.image)))
 
 

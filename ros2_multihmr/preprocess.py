@@ -1,7 +1,9 @@
 """Preprocessing: image and camera to the network's square input and its intrinsics, and the way back for pixels.
 
-The image is scaled to fit into a square, centred and padded with black. In the network's pixels the *corner* of the
-first pixel is (0, 0); in the image's (see `camera`) its *centre* is: pixel u of the image lies at (u + .5) s + margin.
+The image is scaled to fit into a square, centred and padded with black. Of the square, a window of tokens may do: its
+pixels alone are made then, and whatever counts pixels still counts the square's. In the network's pixels the *corner*
+of the first pixel is (0, 0); in the image's (see `camera`) its *centre* is: pixel u of the image lies at
+(u + .5) s + margin.
 """
 
 from __future__ import annotations
@@ -19,9 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from ros2_multihmr.camera import Camera
-
-_MEAN = (0.485, 0.456, 0.406)
-_STD = (0.229, 0.224, 0.225)
+from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, PATCH
+from ros2_multihmr.model.token_window import TokenWindow, fitted
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,17 @@ class NetworkView:
         """Turns pixels (..., 2) of the network's input into pixels of the image."""
         return (np.asarray(px, np.float64) - self.margin) / self.scale - 0.5
 
+    def window(self, least: int = 1) -> TokenWindow:
+        """Returns the smallest window of the square's tokens that holds the image, and at least so many tokens."""
+        return TokenWindow.around(self.size // PATCH, self.margin, self.content, least)
+
 
 class NetworkInput(NamedTuple):
     """What a backend wants, and how to come back.
 
     Attributes:
-        pixels: (B, 3, S, S) float32, normalised by ImageNet's mean and deviation.
-        k: (B, 3, 3) float32 intrinsics of these inputs.
+        pixels: (B, 3, S, S) float32, normalised by ImageNet's mean and deviation; or (B, 3, H, W), a window of that.
+        k: (B, 3, 3) float32 intrinsics of the square inputs.
         views: B views.
     """
 
@@ -66,41 +71,43 @@ class NetworkInput(NamedTuple):
 
 
 def network_view(camera: Camera, size: int) -> NetworkView:
-    """Returns where an image of this camera lies in a square of `size` pixels, by the official demo's rule.
-
-    Sizes and margins are rounded half to even. An image so thin that it would vanish keeps one pixel.
-    """
-    width, height = camera.width, camera.height
-    longer = max(width, height)
-    content = (max(1, round(width / longer * size)), max(1, round(height / longer * size)))
-    margin = (round((size - content[0]) * 0.5), round((size - content[1]) * 0.5))
-    scale = (content[0] / width, content[1] / height)
+    """Returns where an image of this camera lies in a square of `size` pixels, see `fitted`."""
+    content, margin = fitted(camera.width, camera.height, size)
+    scale = (content[0] / camera.width, content[1] / camera.height)
     k = camera.k.copy()
     k[:2, 2] = (k[:2, 2] + 0.5) * scale + margin
     k[0, 0], k[1, 1] = camera.fx * scale[0], camera.fy * scale[1]
     return NetworkView(size, content, margin, scale, k)
 
 
-def preprocess(images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], size: int) -> NetworkInput:
+def preprocess(
+    images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], size: int, window: TokenWindow | None = None
+) -> NetworkInput:
     """Scales, pads and normalises images as the official demo does (PIL's antialiased bicubic), intrinsics moved along.
 
     Args:
         images: B images, (H, W, 3) uint8 RGB; their sizes may differ.
         cameras: Their B cameras.
         size: Side S of the network's input [px].
+        window: The tokens whose pixels are wanted; None: the whole square.
 
     Raises:
-        ValueError: An image is not uint8 (H, W, 3), or its size is not its camera's.
+        ValueError: An image is not uint8 (H, W, 3), its size is not its camera's, or it is not all in the window.
     """
-    if len(images) != len(cameras):
-        raise ValueError(f"preprocess: expected as many cameras as images, got {len(images)} and {len(cameras)}")
+    check_counts(images, cameras)
     views = tuple(network_view(camera, size) for camera in cameras)
-    pixels = np.empty((len(images), 3, size, size), np.float32)
+    pixels = np.empty((len(images), 3, *(window.size_px if window else (size, size))), np.float32)
     for image, camera, view, out in zip(images, cameras, views, pixels, strict=True):
         check_image(image, camera)
-        _normalise(_scaled(image, view.content), view, out)
+        _normalise(_scaled(image, view.content), _place(view, window), out)
     k = np.stack([view.k for view in views]) if views else np.empty((0, 3, 3))
     return NetworkInput(torch.from_numpy(pixels), torch.from_numpy(k.astype(np.float32)), views)
+
+
+def check_counts(images: Sequence[object], cameras: Sequence[Camera]) -> None:
+    """Raises ValueError if there is not one camera for every image."""
+    if len(images) != len(cameras):
+        raise ValueError(f"preprocess: expected as many cameras as images, got {len(images)} and {len(cameras)}")
 
 
 def check_image(image: NDArray[np.uint8], camera: Camera) -> None:
@@ -120,8 +127,22 @@ def _scaled(image: NDArray[np.uint8], content: tuple[int, int]) -> NDArray[np.ui
     return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(content, Image.Resampling.BICUBIC))
 
 
-def _normalise(content: NDArray[np.uint8], view: NetworkView, out: NDArray[np.float32]) -> None:
-    (x, y), (width, height) = view.margin, view.content
+def _place(view: NetworkView, window: TokenWindow | None) -> tuple[int, int]:
+    """Column and row of the image's first pixel in the window."""
+    if window is None:
+        return view.margin
+    needed = view.window()
+    if not window.covers(needed):
+        raise ValueError(
+            f"image: needs {needed.columns} x {needed.rows} of the {needed.grid} x {needed.grid} tokens, but "
+            f"{window.columns} x {window.rows} of {window.grid} x {window.grid} are computed; take a window for images "
+            "of this shape, or export the network for them: `multihmr export --cut-for WIDTHxHEIGHT`"
+        )
+    return view.margin[0] - PATCH * window.left, view.margin[1] - PATCH * window.top
+
+
+def _normalise(content: NDArray[np.uint8], place: tuple[int, int], out: NDArray[np.float32]) -> None:
+    (x, y), (height, width) = place, content.shape[:2]
     for channel, table in enumerate(_tables()):
         out[channel] = table[0]
         out[channel, y : y + height, x : x + width] = cv2.LUT(np.ascontiguousarray(content[..., channel]), table)
@@ -132,6 +153,6 @@ def _tables() -> NDArray[np.float32]:
     """(3, 256) normalised value of every byte; computed in float64 and rounded once, as the official code does."""
     values = np.arange(256, dtype=np.float32) / np.float32(255.0)
     tables: NDArray[np.float32] = (
-        (values.astype(np.float64) - np.array(_MEAN)[:, None]) / np.array(_STD)[:, None]
+        (values.astype(np.float64) - np.array(IMAGENET_MEAN)[:, None]) / np.array(IMAGENET_STD)[:, None]
     ).astype(np.float32)
     return tables

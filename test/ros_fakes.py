@@ -128,7 +128,7 @@ class FakeBackend:
     def __init__(self, body: BodyInfo, people: Sequence[Person] = (), *, untrained: bool = False) -> None:
         self.people, self.error, self.wait = list(people), None, lambda: None
         self.calls, self.threads = 0, set()
-        self.device, self.loaded = torch.device("cpu"), True
+        self.device, self.window, self.loaded = torch.device("cpu"), None, True
         self.config = MultiHMRConfig(
             kind="multihmr", weights="fake", body="anny", untrained=untrained, image_size=112, width=8, depth=1,
             heads=1, num_rotations=len(body.posed_joints), num_shape=len(body.shape_names),

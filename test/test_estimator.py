@@ -44,6 +44,7 @@ class ToldBackend:
 
     config = CONFIG
     device = torch.device("cpu")
+    window = None
 
     def __init__(self, **told: np.ndarray) -> None:
         self.told = told

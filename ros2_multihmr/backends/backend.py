@@ -15,6 +15,7 @@ from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.convert import WeightsSummary, describe_weights, summarise
 from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.token_window import TokenWindow
 
 BACKENDS = ("torch", "onnxruntime", "tensorrt")
 
@@ -31,6 +32,10 @@ class Backend(Protocol):
         """Where outputs lie; the body model should lie there, too."""
 
     @property
+    def window(self) -> TokenWindow | None:
+        """The only tokens that it computes; None: those of any window, whatever the pixels' shape says."""
+
+    @property
     def stored_body(self) -> Mapping[str, Tensor]:
         """What the weights carry of the body, for `create_body`; empty for nearly all."""
 
@@ -38,8 +43,8 @@ class Backend(Protocol):
         """Runs the network on B images.
 
         Args:
-            pixels: (B, 3, S, S) float32 normalised images, on any device.
-            k: (B, 3, 3) float32 intrinsics of these inputs [px], corner of the first pixel at 0.
+            pixels: (B, 3, S, S) float32 normalised images, or the pixels of a window of them, on any device.
+            k: (B, 3, 3) float32 intrinsics of the square inputs [px], corner of the first pixel at 0.
             threshold: Score from which a token counts as a person.
         """
 

@@ -26,16 +26,16 @@ from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
 from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, whole_file
-from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, MultiHMRConfig
 from ros2_multihmr.model.convert import licence_of
 from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.read_outs import nominal_focal
+from ros2_multihmr.model.token_window import TokenWindow
 
 OPSET = 18
 PHOTOGRAPHS = ("samples/basketball.jpg", "samples/row_of_people.jpg")
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as everywhere
 PEOPLE = 6  # at most, per image, that the check looks for
 MAX_BYTES = 2**31 - 2**20  # of a file without a second one beside it
 MAX_BATCH = 64
@@ -70,6 +70,7 @@ def export_onnx(
     half: bool = False,
     max_humans: int = 20,
     nms_kernel: int = 3,
+    cut_for: tuple[int, int] | None = None,
 ) -> ExportReport:
     """Writes a network as an ONNX file, checked.
 
@@ -80,6 +81,9 @@ def export_onnx(
         half: True to compute the backbone in 16 bits; what decides who is a person stays in 32.
         max_humans: Slots for people in one image.
         nms_kernel: Side of the window in which only the best score survives [tokens].
+        cut_for: Width and height of the images [px], to leave out the tokens of their padding. The graph's shapes are
+            fixed, which runtimes make the most of: the file takes images of about this shape alone. None: the whole
+            square, for images of any shape.
 
     Raises:
         WeightsError: The weights are missing, damaged, or not what was expected.
@@ -99,10 +103,12 @@ def export_onnx(
             "weights themselves, or what `multihmr convert` makes of them"
         )
     precision = "float16" if half else "float32"
-    checks = [_check_of(model, pixels, k) for pixels, k in check_inputs_of(model.config)]
+    grid = model.config.grid
+    window = TokenWindow.of_image(*cut_for, grid, max_humans) if cut_for else TokenWindow.whole(grid)
+    checks = [_check_of(model, window.of_square(pixels), k) for pixels, k in check_inputs_of(model.config)]
     model.backbone.set_precision(torch.float16 if half else torch.float32)
     with whole_file(out) as part:
-        _write(model, part, dynamic_batch, precision)
+        _write(model, window, part, dynamic_batch, precision)
         backend = OnnxRuntimeBackend(part)
         agreement = compare((expected, backend.infer(*inputs)) for inputs, expected in checks)
         _require_agreement(agreement, precision, out)
@@ -115,7 +121,7 @@ def check_inputs_of(config: MultiHMRConfig) -> Iterator[tuple[Tensor, Tensor]]:
     focal = nominal_focal(size)
     centred = torch.tensor([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])[None]
     askew = torch.tensor([[0.8 * focal, 0, 0.45 * size], [0, 0.9 * focal, 0.6 * size], [0, 0, 1]])[None]
-    mean, std = np.array(MEAN), np.array(STD)
+    mean, std = np.array(IMAGENET_MEAN), np.array(IMAGENET_STD)
     for name, k in zip(PHOTOGRAPHS, (centred, askew)):
         with Image.open(asset(name)) as photograph:
             pixels = np.asarray(photograph.convert("RGB").resize((size, size)), np.float64) / 255
@@ -126,7 +132,8 @@ def check_inputs_of(config: MultiHMRConfig) -> Iterator[tuple[Tensor, Tensor]]:
 def _check_of(model: Network, pixels: Tensor, k: Tensor) -> tuple[tuple[Tensor, Tensor, float], RawOutputs]:
     """Inputs, with a threshold that no score is near, and what PyTorch returns for them."""
     with torch.inference_mode():
-        scores = model.detect(model.backbone(pixels)).flatten().sort(descending=True).values
+        window = TokenWindow.of_pixels(pixels, model.config.grid)
+        scores = model.detect(model.backbone(pixels), window).flatten().sort(descending=True).values
         best = scores[: min(PEOPLE, model.config.max_humans) + 1]
         gap = int((best[:-1] - best[1:]).argmax())
         threshold = float((best[gap] + best[gap + 1]) / 2)
@@ -134,11 +141,11 @@ def _check_of(model: Network, pixels: Tensor, k: Tensor) -> tuple[tuple[Tensor, 
     return (pixels, k, threshold), outputs
 
 
-def _write(model: Network, path: Path, dynamic_batch: bool, precision: str) -> None:
+def _write(model: Network, window: TokenWindow, path: Path, dynamic_batch: bool, precision: str) -> None:
     import onnx
 
-    size, batch = model.config.image_size, 2 if dynamic_batch else 1
-    pixels, k = torch.zeros(batch, 3, size, size), torch.eye(3).repeat(batch, 1, 1)
+    batch = 2 if dynamic_batch else 1
+    pixels, k = torch.zeros(batch, 3, *window.size_px), torch.eye(3).repeat(batch, 1, 1)
     images = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)}
     with _quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(

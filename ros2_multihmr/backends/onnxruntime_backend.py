@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ros2_multihmr.backends.torch_backend import check_inputs
 from ros2_multihmr.model.checkpoint import CONFIG_KEY
-from ros2_multihmr.model.config import MultiHMRConfig
+from ros2_multihmr.model.config import PATCH, MultiHMRConfig
 from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.weights_error import WeightsError
 
 ONNX_SUFFIX = ".onnx"
@@ -58,7 +59,9 @@ class OnnxRuntimeBackend:
         self._open = lambda: open_session(self._path, _providers(provider, device_index, half, cache), threads)
         self._session = self._open()
         self._config = _read_config(self._session, self._path)
-        self._one_by_one = self._session.get_inputs()[0].shape[0] == 1
+        batch, _, height, width = self._session.get_inputs()[0].shape
+        self._one_by_one = batch == 1
+        self._window = TokenWindow(self._config.grid, height // PATCH, width // PATCH)
         on_gpu = provider != CPU and torch.cuda.is_available()
         self._device = torch.device("cuda", device_index) if on_gpu else torch.device("cpu")
 
@@ -71,6 +74,11 @@ class OnnxRuntimeBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    @property
+    def window(self) -> TokenWindow:
+        """The tokens that it was exported for."""
+        return self._window
 
     @property
     def stored_body(self) -> Mapping[str, Tensor]:
@@ -91,7 +99,7 @@ class OnnxRuntimeBackend:
         Raises:
             ValueError: Arrays of the wrong shape.
         """
-        check_inputs(pixels, k, self._config)
+        check_inputs(pixels, k, self._config, self._window)
         images, cameras = (tensor.detach().cpu().float().contiguous().numpy() for tensor in (pixels, k))
         step = 1 if self._one_by_one else len(images)
         parts = [

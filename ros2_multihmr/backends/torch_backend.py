@@ -11,6 +11,7 @@ from torch import Tensor
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
+from ros2_multihmr.model.token_window import TokenWindow
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -48,6 +49,11 @@ class TorchBackend:
         return self._device
 
     @property
+    def window(self) -> TokenWindow | None:
+        """None: it computes any window."""
+        return None
+
+    @property
     def stored_body(self) -> Mapping[str, Tensor]:
         """What the weights carry of the body, see `Backend.stored_body`."""
         return self._model.stored_body
@@ -70,7 +76,7 @@ class TorchBackend:
             ValueError: Arrays of the wrong shape.
             MemoryError: The device has no room for this many images of this size.
         """
-        check_inputs(pixels, k, self.config)
+        check_inputs(pixels, k, self.config, self.window)
         with torch.inference_mode(), _explain_memory(f"{len(pixels)} images of {self.config.image_size} px"):
             outputs: RawOutputs = self._model(
                 pixels.to(self._device, torch.float32),
@@ -80,13 +86,27 @@ class TorchBackend:
         return outputs
 
 
-def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig) -> None:
-    """Raises ValueError if the arrays are not what the network takes."""
-    size = config.image_size
-    if pixels.dim() != 4 or len(pixels) == 0 or tuple(pixels.shape[1:]) != (3, size, size):
-        raise ValueError(f"pixels: expected (B, 3, {size}, {size}) for {config.weights}, got {tuple(pixels.shape)}")
+def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig, window: TokenWindow | None) -> None:
+    """Raises ValueError if the arrays are not what the network takes; `window`: see `Backend.window`."""
+    height, width = (config.image_size, config.image_size) if window is None else window.size_px
+    given = _window_of(pixels, config.grid)
+    if len(pixels) == 0 or given is None or given != (window or given):
+        raise ValueError(
+            f"pixels: expected (B, 3, {height}, {width}) for {config.weights}, got {tuple(pixels.shape)}"
+            + ("" if window else "; or the pixels of a TokenWindow of that")
+        )
     if tuple(k.shape) != (len(pixels), 3, 3):
         raise ValueError(f"k: expected ({len(pixels)}, 3, 3), one matrix per image, got {tuple(k.shape)}")
+
+
+def _window_of(pixels: Tensor, grid: int) -> TokenWindow | None:
+    """The window whose pixels have this shape; None: there is none."""
+    if pixels.dim() != 4 or pixels.shape[1] != 3:
+        return None
+    try:
+        return TokenWindow.of_pixels(pixels, grid)
+    except ValueError:
+        return None
 
 
 @contextmanager

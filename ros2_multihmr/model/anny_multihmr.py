@@ -23,6 +23,7 @@ from ros2_multihmr.model.read_outs import (
     location,
     rotation_from_6d,
 )
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.vit import VisionTransformer
 
 
@@ -53,29 +54,32 @@ class AnnyMultiHMR(nn.Module):
 
     def forward(self, pixels: Tensor, k: Tensor, threshold: Tensor) -> RawOutputs:
         """Finds and regresses the people of B images, see `MultiHMR.forward`."""
+        window = TokenWindow.of_pixels(pixels, self.config.grid)
         tokens = self.backbone(pixels)
-        scores_map = self.detect(tokens)
+        scores_map = self.detect(tokens, window)
         slots = fill_slots(scores_map, threshold, self.config.max_humans)
-        return self.regress(self.decode(tokens, slots), k, scores_map, slots)
+        return self.regress(self.decode(tokens, slots, window), k, scores_map, slots)
 
-    def detect(self, tokens: Tensor) -> Tensor:
-        """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, g, g)."""
-        return suppress(self.score(tokens), self.config.nms_kernel)
+    def detect(self, tokens: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, rows, columns)."""
+        return suppress(self.score(tokens, window), self.config.nms_kernel)
 
-    def score(self, tokens: Tensor) -> Tensor:
-        """Scores (B, N, C) tokens: (B, g, g) from 0 to 1."""
-        return torch.sigmoid(self.to_score(tokens)).unflatten(1, (self.config.grid, self.config.grid))[..., 0]
+    def score(self, tokens: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Scores (B, N, C) tokens of a window, or of the whole square: (B, rows, columns) from 0 to 1."""
+        window = window or TokenWindow.whole(self.config.grid)
+        return torch.sigmoid(self.to_score(tokens)).unflatten(1, (window.rows, window.columns))[..., 0]
 
-    def decode(self, tokens: Tensor, slots: Slots) -> Tensor:
-        """Runs the head: (B, M, width) of (B, N, C) tokens."""
-        context = self.to_token(tokens) + self.token_position
+    def decode(self, tokens: Tensor, slots: Slots, window: TokenWindow | None = None) -> Tensor:
+        """Runs the head: (B, M, width) of (B, N, C) tokens of a window, or of the whole square."""
+        window = window or TokenWindow.whole(self.config.grid)
+        context = self.to_token(tokens) + window.of_tokens(self.token_position)
         people = context.gather(1, slots.tokens[..., None].expand(-1, -1, context.shape[-1]))
         return decode(self.layers, people, context, slots.mask)
 
     def regress(self, people: Tensor, k: Tensor, scores_map: Tensor, slots: Slots) -> RawOutputs:
         """Reads out (B, M, width) people; empty slots hold zeros and identity rotations."""
         config, mask = self.config, slots.mask
-        cells = torch.stack([slots.tokens // config.grid, slots.tokens % config.grid], dim=-1)
+        cells = TokenWindow(config.grid, *scores_map.shape[1:]).cells(slots.tokens)
         pose = (self.to_pose(people) + self.init_pose).unflatten(-1, (config.num_rotations, 6))
         shape = torch.sigmoid(self.to_shape(people))
         return RawOutputs(

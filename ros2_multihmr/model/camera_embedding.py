@@ -8,21 +8,24 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.model.config import PATCH, MultiHMRConfig
+from ros2_multihmr.model.token_window import TokenWindow
 
 
-def token_rays(k: Tensor, grid: int, *, rows_as_x: bool) -> Tensor:
+def token_rays(k: Tensor, grid: int, *, rows_as_x: bool, window: TokenWindow | None = None) -> Tensor:
     """Computes the rays through the tokens' centres, K^-1 (u, v, 1).
 
     Args:
         k: (B, 3, 3) intrinsics of the network's input [px], corner of the first pixel at 0, last row (0, 0, 1).
         grid: Tokens per side g.
         rows_as_x: Repeats the quirk `Quirks.rows_as_ray_x`.
+        window: The tokens; None: the whole square's.
 
     Returns:
-        (B, g * g, 3) rays with z = 1, row by row.
+        (B, N, 3) rays with z = 1, row by row.
     """
+    window = window or TokenWindow.whole(grid)
     centres = torch.arange(grid, device=k.device, dtype=k.dtype) * PATCH + PATCH // 2
-    down, across = torch.meshgrid(centres, centres, indexing="ij")
+    down, across = torch.meshgrid(window.of_rows(centres), window.of_columns(centres), indexing="ij")
     u, v = (down, across) if rows_as_x else (across, down)
     return unproject(k, torch.stack([u.flatten(), v.flatten()], dim=-1)[None])
 
@@ -59,7 +62,7 @@ def fourier(rays: Tensor, num_bands: int, max_resolution: float) -> Tensor:
     return torch.cat([rays, angles.sin(), angles.cos()], dim=-1)
 
 
-def embed_camera(k: Tensor, config: MultiHMRConfig) -> Tensor:
-    """Computes the (B, N, 3 + 6 bands) ray embedding of all tokens for (B, 3, 3) intrinsics."""
-    rays = token_rays(k, config.grid, rows_as_x=config.quirks.rows_as_ray_x)
+def embed_camera(k: Tensor, config: MultiHMRConfig, window: TokenWindow | None = None) -> Tensor:
+    """Computes the (B, N, 3 + 6 bands) ray embedding of a window's tokens for (B, 3, 3) intrinsics of the square."""
+    rays = token_rays(k, config.grid, rows_as_x=config.quirks.rows_as_ray_x, window=window)
     return fourier(rays, config.num_bands, config.max_resolution)

@@ -13,6 +13,9 @@ PATCH = 14
 HEAD_WIDTH = 32
 ACTIVATIONS = ("none", "sigmoid")
 STEMS = ("patch", "conv")
+PADDINGS = ("square", "cut")
+# What pixels are normalised by, from 0 to 1, red, green, blue.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class MultiHMRConfig:
         shape_activation: "none" for unbounded shape parameters, "sigmoid" for those in [0, 1].
         expression_activation: The same for expression parameters.
         stem: What makes tokens of pixels: "patch", as DINOv2 does, or "conv", two convolutions before.
+        padding: How the weights are meant to see images that are no squares: "square", with all tokens of the padding,
+            or "cut", without them. Both work with any weights.
     """
 
     kind: str
@@ -67,6 +72,7 @@ class MultiHMRConfig:
     shape_activation: str = "none"
     expression_activation: str = "none"
     stem: str = "patch"
+    padding: str = "square"
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -79,6 +85,7 @@ class MultiHMRConfig:
         for name in ("shape_activation", "expression_activation"):
             _require(getattr(self, name) in ACTIVATIONS, name, f"one of {', '.join(ACTIVATIONS)}", getattr(self, name))
         _require(self.stem in STEMS, "stem", f"one of {', '.join(STEMS)}", self.stem)
+        _require(self.padding in PADDINGS, "padding", f"one of {', '.join(PADDINGS)}", self.padding)
         for name in _POSITIVE:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("num_shape", "num_expression"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +64,16 @@ class WeightsSummary:
         return "; ".join(part for part in (*parts, f"body {self.body}", state, self.licence) if part)
 
 
-def convert_weights(source: str | Path, out: str | Path, *, half: bool = False) -> WeightsSummary:
+def convert_weights(
+    source: str | Path, out: str | Path, *, half: bool = False, padding: str = "keep"
+) -> WeightsSummary:
     """Brings weights, official ones too, to our own format: safetensors with the configuration in the metadata.
 
     Args:
         source: A weights file that `load_weights` reads.
         out: File to write, ending in .safetensors.
         half: True to store 16-bit numbers: half the size; about three digits are kept.
+        padding: One of `PADDINGS`, how the weights are meant to see images that are no squares; "keep": as before.
 
     Returns:
         What the new file holds.
@@ -79,6 +83,8 @@ def convert_weights(source: str | Path, out: str | Path, *, half: bool = False) 
         ValueError: `out` has another ending, or `half` was asked for and a number is too big for it.
     """
     model = load_weights(source)
+    if padding != "keep":
+        model.config = dataclasses.replace(model.config, padding=padding)
     save_weights(model, out, half=half, licence=licence_of(model.config))
     return summarise(model.config, Path(out), _count(model))
 

@@ -16,7 +16,7 @@ class Slots(NamedTuple):
 
     Attributes:
         mask: (B, M) bool, True where a person was found.
-        tokens: (B, M) int64 index of the token, row * g + column.
+        tokens: (B, M) int64 index of the token in its window, row by row; `TokenWindow.cells` says where that is.
         scores: (B, M) its score.
         found: (B,) int64 people over the threshold, in slots or not.
     """
@@ -36,12 +36,12 @@ def suppress(scores: Tensor, kernel: int) -> Tensor:
     """Keeps the scores that equal the maximum of the window around them, and sets the others to 0.
 
     Args:
-        scores: (B, g, g).
+        scores: (B, rows, columns).
         kernel: Side of the window; 1 keeps all. The windows of even kernels (2, 4) end at the token itself, as those of
             the official code do. Equal neighbours all survive.
 
     Returns:
-        (B, g, g).
+        (B, rows, columns).
     """
     if kernel == 1:
         return scores
@@ -55,7 +55,7 @@ def fill_slots(scores_map: Tensor, threshold: Tensor, slots: int) -> Slots:
     """Puts the best tokens with at least the threshold's score into slots.
 
     Args:
-        scores_map: (B, g, g) scores after suppression.
+        scores_map: (B, rows, columns) scores after suppression.
         threshold: () score from which a token is a person.
         slots: M; of more people than that, those with the best scores stay.
     """

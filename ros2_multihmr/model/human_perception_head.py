@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ros2_multihmr.model.config import HEAD_WIDTH, MultiHMRConfig
 from ros2_multihmr.model.detection import Slots
+from ros2_multihmr.model.token_window import TokenWindow
 
 
 class HeadOutputs(NamedTuple):
@@ -60,14 +61,16 @@ class HumanPerceptionHead(nn.Module):
         self.to_camera = nn.Linear(width, sizes["camera"])
         self.to_expression = nn.Linear(width, sizes["expression"])
 
-    def forward(self, features: Tensor, slots: Slots) -> HeadOutputs:
+    def forward(self, features: Tensor, slots: Slots, window: TokenWindow | None = None) -> HeadOutputs:
         """Regresses people.
 
         Args:
             features: (B, N, D) tokens with their ray embeddings.
             slots: Where people were found.
+            window: Which tokens these are; None: the whole square's.
         """
-        people = self.decode(self.tokens(features, slots), self.context(features, slots), slots.mask)
+        people = self.tokens(features, slots, window)
+        people = self.decode(people, self.context(features, slots, window), slots.mask)
         return HeadOutputs(
             self.to_pose(people) + self.init_pose,
             self.to_shape(people) + self.init_shape,
@@ -75,19 +78,23 @@ class HumanPerceptionHead(nn.Module):
             self.to_expression(people) + self.init_expression,
         )
 
-    def tokens(self, features: Tensor, slots: Slots) -> Tensor:
+    def tokens(self, features: Tensor, slots: Slots, window: TokenWindow | None = None) -> Tensor:
         """Builds one query per slot: features, position, initial values. (B, M, inputs of to_token)."""
-        grid = self.query_row.shape[0]
+        cells = (window or self._whole()).cells(slots.tokens)
         query = features.gather(1, slots.tokens[..., None].expand(-1, -1, features.shape[-1]))
-        row, column = self.query_row[slots.tokens // grid], self.query_column[slots.tokens % grid]
+        row, column = self.query_row[cells[..., 0]], self.query_column[cells[..., 1]]
         start = torch.cat([self.init_pose, self.init_shape, self.init_camera], dim=-1)
         return torch.cat([query + row + column, start.expand(*query.shape[:2], -1)], dim=-1)
 
-    def context(self, features: Tensor, slots: Slots) -> Tensor:
+    def context(self, features: Tensor, slots: Slots, window: TokenWindow | None = None) -> Tensor:
         """Marks the image's detected tokens in its features by their positions. (B, N, D), one for all its people."""
-        positions = (self.value_row[:, None] + self.value_column[None]).flatten(0, 1)
+        window = window or self._whole()
+        positions = window.of_rows(self.value_row)[:, None] + window.of_columns(self.value_column)[None]
         detected = torch.zeros_like(features[..., 0]).scatter(1, slots.tokens, slots.mask.to(features.dtype))
-        return features + detected[..., None] * positions
+        return features + detected[..., None] * positions.flatten(0, 1)
+
+    def _whole(self) -> TokenWindow:
+        return TokenWindow.whole(self.query_row.shape[0])
 
     def decode(self, tokens: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """Runs the layers. (B, M, width).

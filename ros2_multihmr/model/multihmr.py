@@ -20,6 +20,7 @@ from ros2_multihmr.model.read_outs import (
     location,
     rotation_from_6d,
 )
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.vit import VisionTransformer
 
 
@@ -48,30 +49,33 @@ class MultiHMR(nn.Module):
         """Finds and regresses the people of B images.
 
         Args:
-            pixels: (B, 3, S, S) normalised images.
-            k: (B, 3, 3) their intrinsics [px], corner of the first pixel at 0, last row (0, 0, 1).
+            pixels: (B, 3, S, S) normalised images, or the pixels of a `TokenWindow` of such.
+            k: (B, 3, 3) the square's intrinsics [px], corner of its first pixel at 0, last row (0, 0, 1).
             threshold: () score from which a token is a person.
         """
+        window = TokenWindow.of_pixels(pixels, self.config.grid)
         tokens = self.backbone(pixels)
-        scores_map = self.detect(tokens)
+        scores_map = self.detect(tokens, window)
         slots = fill_slots(scores_map, threshold, self.config.max_humans)
-        features = torch.cat([tokens, embed_camera(k, self.config)], dim=-1)
+        features = torch.cat([tokens, embed_camera(k, self.config, window)], dim=-1)
         return self.regress(tokens, features, k, scores_map, slots)
 
-    def detect(self, tokens: Tensor) -> Tensor:
-        """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, g, g)."""
-        return suppress(self.score(tokens), self.config.nms_kernel)
+    def detect(self, tokens: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Scores (B, N, C) tokens and suppresses all but the best of each neighbourhood: (B, rows, columns)."""
+        return suppress(self.score(tokens, window), self.config.nms_kernel)
 
-    def score(self, tokens: Tensor) -> Tensor:
-        """Scores (B, N, C) tokens: (B, g, g) from 0 to 1."""
-        scores = torch.sigmoid(self.to_score(tokens)).unflatten(1, (self.config.grid, self.config.grid))[..., 0]
+    def score(self, tokens: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Scores (B, N, C) tokens of a window, or of the whole square: (B, rows, columns) from 0 to 1."""
+        window = window or TokenWindow.whole(self.config.grid)
+        scores = torch.sigmoid(self.to_score(tokens)).unflatten(1, (window.rows, window.columns))[..., 0]
         return clamp_scores(scores) if self.config.quirks.clamped_scores else scores
 
     def regress(self, tokens: Tensor, features: Tensor, k: Tensor, scores_map: Tensor, slots: Slots) -> RawOutputs:
         """Regresses the people in the slots; empty slots hold zeros and identity rotations."""
         config, mask = self.config, slots.mask
-        people = self.head(features, slots)
-        cells = torch.stack([slots.tokens // config.grid, slots.tokens % config.grid], dim=-1)
+        window = TokenWindow(config.grid, *scores_map.shape[1:])
+        people = self.head(features, slots, window)
+        cells = window.cells(slots.tokens)
         at_slots = tokens.gather(1, slots.tokens[..., None].expand(-1, -1, config.width))
         rotmats = rotation_from_6d(people.pose.unflatten(-1, (config.num_rotations, 6)))
         if config.quirks.turned_root:

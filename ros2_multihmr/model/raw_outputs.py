@@ -16,14 +16,15 @@ class RawOutputs(NamedTuple):
     Attributes:
         mask: (B, M) bool, True where a person was found.
         scores: (B, M) detection scores, 0 to 1.
-        cells: (B, M, 2) int64 row and column of the token that found the person.
+        cells: (B, M, 2) int64 row and column in the square's grid of the token that found the person.
         loc_px: (B, M, 2) x, y of the body's center joint [px].
         depth: (B, M) distance of that joint along the optical axis [m].
         rotmats: (B, M, R, 3, 3) rotations of `BodyInfo.posed_joints`.
         shape: (B, M, S) shape parameters.
         expression: (B, M, E) expression parameters.
         found: (B,) int64 number of people over the threshold; more than M means that the weakest were left out.
-        scores_map: (B, g, g) scores of all tokens after suppression, zero where suppressed.
+        scores_map: (B, rows, columns) scores of all computed tokens after suppression, zero where suppressed; (g, g) of
+            them unless the padding was cut off.
     """
 
     mask: Tensor

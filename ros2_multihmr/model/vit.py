@@ -6,11 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ros2_multihmr.model.config import PATCH
+from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, PATCH
+from ros2_multihmr.model.token_window import TokenWindow
 
 MLP_RATIO = 4
 STEM_WIDTH = 32
 NORM_EPS = 1e-6
+REACH = 4  # px of its surroundings that the convolutional stem sees, in whole strides of its first layer
+BLACK = tuple(-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True))
 
 
 class PatchEmbedding(nn.Module):
@@ -20,8 +23,8 @@ class PatchEmbedding(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(3, width, PATCH, PATCH)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Embeds (B, 3, S, S) images as (B, N, C) tokens, row by row."""
+    def forward(self, pixels: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Embeds the pixels (B, 3, H, W) of a window, or of the whole square, as (B, N, C) tokens, row by row."""
         batch, channels, height, width = pixels.shape
         rows, columns = height // PATCH, width // PATCH
         patches = pixels.reshape(batch, channels, rows, PATCH, columns, PATCH).permute(0, 2, 4, 1, 3, 5)
@@ -38,11 +41,26 @@ class ConvStem(nn.Module):
         self.conv2 = nn.Conv2d(STEM_WIDTH, STEM_WIDTH, 3, padding=1)
         self.proj = nn.Conv2d(STEM_WIDTH, width, PATCH // 2, PATCH // 2)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Embeds (B, 3, S, S) images as (B, N, C) tokens, row by row."""
+    def forward(self, pixels: Tensor, window: TokenWindow | None = None) -> Tensor:
+        """Embeds the pixels (B, 3, H, W) of a window, or of the whole square, as (B, N, C) tokens, row by row."""
+        down, across = (REACH * (window.top > 0), REACH * (window.left > 0)) if window else (0, 0)
+        if down or across:
+            pixels = _with_padding(pixels, down, across)
         # Channels last is what convolutions with few channels want on a CPU: training takes two thirds of the time.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return self.proj(F.gelu(self.conv2(F.gelu(self.conv1(pixels))))).flatten(2).transpose(1, 2)
+        fine = F.gelu(self.conv2(F.gelu(self.conv1(pixels))))
+        down, across = down // 2, across // 2
+        fine = fine[:, :, down : fine.shape[2] - down, across : fine.shape[3] - across]
+        return self.proj(fine).flatten(2).transpose(1, 2)
+
+
+def _with_padding(pixels: Tensor, down: int, across: int) -> Tensor:
+    """Gives (B, 3, H, W) back the black pixels around it that were cut off, as far as somebody looks at them."""
+    around = (across, across, down, down)
+    outside = 1 - F.pad(torch.ones_like(pixels[:1, :1]), around)
+    # By way of 32 bits, as the pixels themselves come.
+    black = torch.tensor(BLACK, dtype=torch.float32, device=pixels.device)[:, None, None].to(pixels.dtype)
+    return F.pad(pixels, around) + black * outside
 
 
 _STEMS = {"patch": PatchEmbedding, "conv": ConvStem}
@@ -125,25 +143,36 @@ class VisionTransformer(nn.Module):
 
     def __init__(self, image_size: int, width: int, depth: int, heads: int, stem: str = "patch") -> None:
         super().__init__()
-        tokens = (image_size // PATCH) ** 2
+        self.grid = image_size // PATCH
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + tokens, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid**2, width))
         self.patch_embed = _STEMS[stem](width)
         self.blocks = nn.ModuleList([Block(width, heads) for _ in range(depth)])
         self.norm = nn.LayerNorm(width, NORM_EPS)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Computes the features of (B, 3, S, S) normalised images: (B, N, C), row by row, normalised, without CLS."""
+        """Computes the features of normalised images: (B, N, C), row by row, normalised, without CLS.
+
+        Args:
+            pixels: (B, 3, S, S), or the pixels (B, 3, H, W) of a `TokenWindow`, whose tokens alone are computed then:
+                as if nobody in the square saw the others.
+        """
         return self.norm(self.run_blocks(pixels)[:, 1:])
 
     def run_blocks(self, pixels: Tensor) -> Tensor:
-        """Computes (B, 1 + N, C), CLS first, not yet normalised, of (B, 3, S, S) images, in the images' precision."""
-        patches = self.patch_embed(pixels.to(self.cls_token.dtype))
+        """Computes (B, 1 + N, C), CLS first, not yet normalised, in the images' precision; see `forward`."""
+        window = TokenWindow.of_pixels(pixels, self.grid)
+        patches = self.patch_embed(pixels.to(self.cls_token.dtype), window)
         cls = self.cls_token.expand(patches.shape[0], -1, -1)
-        tokens = torch.cat([cls, patches], dim=1) + self.pos_embed
+        tokens = torch.cat([cls, patches], dim=1) + self._positions(window)
         for block in self.blocks:
             tokens = block(tokens)
         return tokens.to(pixels.dtype)
+
+    def _positions(self, window: TokenWindow) -> Tensor:
+        if window == TokenWindow.whole(self.grid):
+            return self.pos_embed
+        return torch.cat([self.pos_embed[:, :1], window.of_tokens(self.pos_embed[:, 1:])], dim=1)
 
     def set_precision(self, dtype: torch.dtype) -> None:
         """Lets the patches and blocks compute in 16 bits; the last normalisation and all behind it keep 32.

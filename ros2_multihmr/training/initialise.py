@@ -31,7 +31,7 @@ FIRST_EXPRESSION = -3.0  # before the sigmoid
 DINOV2 = {384: "dinov2_vits14", 768: "dinov2_vitb14", 1024: "dinov2_vitl14", 1536: "dinov2_vitg14"}
 DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2/{name}/{name}_pretrain.pth"
 _DROPPED = ("mask_token",)
-_FREE = ("weights", "untrained", "max_humans", "nms_kernel")  # what the weights are, whatever these say
+_FREE = ("weights", "untrained", "max_humans", "nms_kernel", "padding")  # what the weights are, whatever these say
 
 
 def training_config(settings: NetworkSettings, info: BodyInfo, name: str, max_humans: int = 20) -> MultiHMRConfig:
