@@ -174,6 +174,9 @@ def test_which_end_ends_everything(processes):
     assert ends == {"multihmr_node": (True, True), "multihmr_camera": (False, True), "rviz2": (False, False)}
 
 
+RVIZ_TOPICS = ("markers", "predicted_paths/markers", "overlay", "vertices")
+
+
 def test_rviz_shows_our_configuration_and_our_topics(processes):
     rviz = processes(rviz="true", namespace="left", image="/front/image")["rviz2"]
     assert rviz.arguments[:2] == ("-d", str(ROOT / "config" / "multihmr.rviz"))
@@ -181,7 +184,7 @@ def test_rviz_shows_our_configuration_and_our_topics(processes):
     topics = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     assert {topic: _remaps(rviz)[topic] for topic in topics} == {
         "/camera/image_raw": "/front/image",
-        **{f"/multihmr/{name}": f"/left/multihmr/{name}" for name in ("markers", "overlay", "vertices")},
+        **{f"/multihmr/{name}": f"/left/multihmr/{name}" for name in RVIZ_TOPICS},
     }
 
 

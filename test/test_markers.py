@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Duration
 from geometry_msgs.msg import Point
 from rclpy.serialization import deserialize_message
 from ros_fakes import assert_serializes, header, random_humans, small_body
@@ -9,6 +10,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
+from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.tracker import Tracks, TrackState
 
 BODY = small_body()
@@ -16,6 +18,7 @@ BODY = small_body()
 
 def naive_marker(head, namespace, track_id, kind, scale, color, points=(), text="", position=(0.0, 0.0, 0.0)):
     marker = Marker(header=head, ns=namespace, id=track_id, type=kind, action=Marker.ADD, text=text)
+    marker.lifetime = Duration(sec=30)  # of the first ones, when nobody knows how soon others will follow
     marker.pose.position = Point(x=position[0], y=position[1], z=position[2])
     marker.scale.x, marker.scale.y, marker.scale.z = map(float, scale)
     marker.color.r, marker.color.g, marker.color.b, marker.color.a = map(float, color)
@@ -23,17 +26,29 @@ def naive_marker(head, namespace, track_id, kind, scale, color, points=(), text=
     return marker
 
 
-def naive(head, humans, tracks, full, note=""):
+def moving(count, speeds=(0.5, 0.0, 1.5), valid=(True, True, False)):
+    """How people move: one walks, one stands, and nobody knows about the third."""
+    velocity = np.zeros((count, 3))
+    velocity[:3] = np.outer(speeds, (0.6, 0.0, 0.8))[:count]
+    known = np.ones(count, bool)
+    known[:3] = valid[:count]
+    return Motion(np.zeros((count, 3)), velocity, np.zeros((count, 6, 6)), known, 0.2)
+
+
+def naive(head, humans, tracks, full, note="", motion=None):
     """What `MarkerBuilder.update` promises, written as anyone would write it."""
     everyone = []
+    colors = [
+        (*color_of(track_id), 0.4 if state == TrackState.PREDICTED else 1.0)
+        for track_id, state in zip(tracks.ids.tolist(), tracks.states)
+    ]
     faces, vertices = (BODY.faces, humans.vertices) if full else (BODY.faces_lod, humans.vertices_lod)
     for i, track_id in enumerate(tracks.ids.tolist()):
-        color = (*color_of(track_id), 0.4 if tracks.states[i] == TrackState.PREDICTED else 1.0)
         corners = vertices[i][faces].reshape(-1, 3)
-        everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), color, corners))
+        everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), colors[i], corners))
     for i, track_id in enumerate(tracks.ids.tolist()):
         ends = humans.joints[i][markers.skeleton_edges(BODY)].reshape(-1, 3)
-        everyone.append(naive_marker(head, "skeleton", track_id, Marker.LINE_LIST, (0.02, 0, 0), (1, 1, 1, 1), ends))
+        everyone.append(naive_marker(head, "skeleton", track_id, Marker.LINE_LIST, (0.02, 0, 0), colors[i], ends))
     for i, track_id in enumerate(tracks.ids.tolist()):
         position = (
             humans.joints[i, BODY.center_joint] + markers.LABEL_ABOVE_HEAD_M * humans.rotation[i, :, 2]
@@ -44,6 +59,10 @@ def naive(head, humans, tracks, full, note=""):
         said = "predicted" if tracks.states[i] == TrackState.PREDICTED else f"{humans.scores[i]:.0%}"
         label.text = f"{track_id} ({said}){note}"
         everyone.append(label)
+    for i, track_id in enumerate(tracks.ids.tolist() if motion else []):
+        if motion.valid[i] and np.linalg.norm(motion.velocity[i]) >= 0.1:
+            ends = humans.origin[i], humans.origin[i] + motion.velocity[i]
+            everyone.append(naive_marker(head, "velocity", track_id, Marker.ARROW, (0.04, 0.1, 0.12), colors[i], ends))
     return MarkerArray(markers=everyone)
 
 
@@ -62,6 +81,45 @@ def test_bytes_are_those_of_the_naive_message(frame_id, full, count):
     builder = markers.MarkerBuilder(BODY, untrained=False)
     head = header(frame_id)
     assert_serializes(builder.update(head, humans, tracks, full=full), naive(head, humans, tracks, full))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10])
+def test_who_moves_has_an_arrow_to_where_the_person_is_in_a_second(count):
+    humans, tracks, motion = random_humans(BODY, count), Tracks.untracked(count), moving(count)
+    tracks.states[:1] = TrackState.PREDICTED
+    data = markers.MarkerBuilder(BODY, untrained=False).update(header(), humans, tracks, motion)
+    assert_serializes(data, naive(header(), humans, tracks, False, motion=motion))
+    arrows = [m for m in deserialize_message(data, MarkerArray).markers if m.ns == "velocity"]
+    assert [m.id for m in arrows] == [1][:count]
+
+
+def test_an_arrow_goes_when_its_person_stands():
+    builder, tracks = markers.MarkerBuilder(BODY, untrained=False), Tracks.untracked(3)
+
+    def arrows(motion):
+        data = builder.update(header(), random_humans(BODY, 3), tracks, motion)
+        found = deserialize_message(data, MarkerArray).markers
+        assert [m.action for m in found if m.ns != "velocity"] == [Marker.ADD] * 9
+        return [(m.id, m.action) for m in found if m.ns == "velocity"]
+
+    assert arrows(moving(3)) == [(1, Marker.ADD)]
+    assert arrows(moving(3, speeds=(0.05, 0.5, 0.5), valid=(True, True, True))) == [
+        (2, Marker.ADD), (3, Marker.ADD), (1, Marker.DELETE),
+    ]  # fmt: skip
+    assert arrows(None) == [(2, Marker.DELETE), (3, Marker.DELETE)]
+    assert arrows(None) == []
+
+
+def test_colours_stay_with_the_id_and_markers_that_nobody_renews_go():
+    builder, found = markers.MarkerBuilder(BODY, untrained=False), []
+    for second, ids in ((10, (4, 7)), (11, (7, 4)), (21, (7, 9))):
+        tracks = Tracks(np.array(ids, np.uint32), np.full(2, TrackState.OK, np.uint8), np.ones(2))
+        data = builder.update(header(sec=second), random_humans(BODY, 2), tracks, moving(2, speeds=(1.0, 2.0, 0.0)))
+        found.append([m for m in deserialize_message(data, MarkerArray).markers if m.action == Marker.ADD])
+    colors = {(m.id, m.color.r, m.color.g, m.color.b) for array in found for m in array if m.ns != "label"}
+    assert len(colors) == 3
+    assert [{m.lifetime.sec for m in array} for array in found] == [{30}, {3}, {30}]
+    assert {m.ns for m in found[0]} == {"mesh", "skeleton", "label", "velocity"}
 
 
 @pytest.mark.parametrize("faces", [0, 1, 3, 700])
@@ -101,7 +159,7 @@ def test_who_leaves_is_deleted_once():
 def test_delete_and_clear_are_those_of_the_naive_message():
     builder = markers.MarkerBuilder(BODY, untrained=False)
     builder.update(header(), random_humans(BODY, 1), Tracks.untracked(1))
-    gone = [Marker(header=header("f"), ns=ns, id=1, action=Marker.DELETE) for ns in ("mesh", "skeleton", "label")]
+    gone = [Marker(header=header("f"), ns=ns, id=1, action=Marker.DELETE) for ns in ("label", "mesh", "skeleton")]
     nobody = builder.update(header("f"), random_humans(BODY, 0), Tracks.untracked(0))
     assert_serializes(nobody, MarkerArray(markers=gone))
     cleared = MarkerArray(markers=[Marker(header=header("abc"), action=Marker.DELETEALL)])

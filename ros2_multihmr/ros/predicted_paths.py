@@ -95,7 +95,7 @@ def path_array(header: Header, ids: list[int], paths: PredictedPaths | None) -> 
 
 
 def path_lines(header: Header, ids: list[int], paths: PredictedPaths | None, lifetime_s: float) -> MarkerArray:
-    """Builds a line per person from where the person is, in the colour of the id; arguments as those of `path_array`."""
+    """Builds a line per person, from where he or she is, in the colour of the id; arguments as of `path_array`."""
     lines = MarkerArray()
     if paths is None:
         return lines

@@ -150,7 +150,7 @@ class Publishers:
             send(
                 self._markers,
                 watch,
-                lambda: self._builder.update(there.header, there.humans, there.tracks, full=full),
+                lambda: self._builder.update(there.header, there.humans, there.tracks, there.motion, full=full),
             )
         if demand.vertices:
             send(self._vertices, watch, lambda: _cloud(there))
