@@ -14,7 +14,7 @@ import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from multihmr.msg import BodyModelInfo, HumanArray, PredictedPathArray
+from multihmr.msg import BodyModelInfo, CapsuleArray, HumanArray, PredictedPathArray, ProximityArray
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -41,6 +41,9 @@ TOPICS = {
     "vertices": ("/multihmr/vertices", PointCloud2, MANY_BEST_EFFORT),
     "predicted_paths": ("/multihmr/predicted_paths", PredictedPathArray, MANY_RELIABLE),
     "path_lines": ("/multihmr/predicted_paths/markers", MarkerArray, MANY_BEST_EFFORT),
+    "proximity": ("/multihmr/proximity", ProximityArray, MANY_RELIABLE),
+    "capsules": ("/multihmr/capsules", CapsuleArray, MANY_RELIABLE),
+    "capsule_markers": ("/multihmr/capsules/markers", MarkerArray, MANY_BEST_EFFORT),
     "tf": ("/tf", TFMessage, MANY_RELIABLE),
     "diagnostics": ("/diagnostics", DiagnosticArray, MANY_RELIABLE),
 }

@@ -92,7 +92,7 @@ class MultiHMRNode(LifecycleNode):
             self.get_logger().warning(UNTRAINED_WARNING)
         self.statistics, self._infos = Statistics(), CameraInfoCache()
         self._cameras = CameraChooser(self.config.rectify, image_topic(self), info_topic(self))
-        self._publishers_out = Publishers(self, self.config, network, body, self._on_incompatible)
+        self._publishers_out = Publishers(self, self.config, self._estimator, self._on_incompatible)
         self._follower = Follower(self, self.config, self.get_logger())
         self._pipeline = self._create_pipeline()
         self._configured, self._why_not = True, ""
@@ -219,7 +219,7 @@ class MultiHMRNode(LifecycleNode):
         report = self.statistics.report()
         network, device = self._estimator.backend.config, self._estimator.backend.device
         problems = [UNTRAINED_WARNING] if network.untrained else []
-        problems += [self._cameras.problem, self._follower.problem, self._publishers_out.people.problem]
+        problems += [self._cameras.problem, self._follower.problem, *self._publishers_out.problems]
         problems += self._incompatible.values()
         if not report.recent_received:
             topic = subscribed_image(self, self.config.image_transport)[1]

@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters, setting_value
 from ros2_multihmr.settings import setting, setting_info
+from ros2_multihmr.spheres import parse_spheres
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig, TrackerConfig
 
 
@@ -48,6 +49,15 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
     )
     path_horizon_s: float = setting(3.0, "How far ahead predicted paths reach [s]", low=0.1, high=60.0, runtime=True)
     path_steps: int = setting(12, "Poses of a predicted path", low=1, high=1000, runtime=True)
+    proximity_frames: tuple[str, ...] = setting(
+        (), "TF frames (a robot's links) to which the distance of everybody's surface is told on ~/proximity"
+    )
+    proximity_spheres: tuple[str, ...] = setting(
+        (), 'The same of spheres that move with TF frames, each "name: frame radius" or "name: frame x y z radius" [m]'
+    )
+    proximity_timeout_s: float = setting(
+        0.1, "Longest time that an image waits for late transforms of these [s]", low=0.0, high=5.0, runtime=True
+    )
     publish_tf: bool = setting(True, "Publish a TF frame per person", runtime=True)
     tf_is_demand: bool = setting(
         True, "TF listeners alone keep the network running; false: it rests without another subscriber", runtime=True
@@ -84,6 +94,7 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
         if self.world_frame.startswith("/"):
             raise ValueError(f"world_frame: a TF frame must not begin with a slash, got {self.world_frame!r}")
         self._check_hri_names()
+        parse_spheres(self.proximity_frames, self.proximity_spheres)
         if self.smooth and not self.track:
             raise ValueError("smooth: whom nobody follows cannot be smoothed; set track true, or smooth false")
 

@@ -93,7 +93,7 @@ class Pipeline:
         humans, tracks, motion = self._follower.update(humans, camera, header, estimator, config, watch)
         result = Result(header, image, camera, humans, tracks, motion, self._follower.T_world_camera)
         self._publishers.publish(result, demand, config, watch)
-        self._warn_once(self._cameras.problem, self._follower.problem, self._publishers.people.problem)
+        self._warn_once(self._cameras.problem, self._follower.problem, *self._publishers.problems)
         self._statistics.published(
             watch.seconds, self._age_s(message), int(tracks.seen.sum()), estimator.overflow, int(tracks.predicted.sum())
         )

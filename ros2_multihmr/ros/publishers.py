@@ -19,11 +19,11 @@ from sensor_msgs_py.point_cloud2 import dtype_from_fields
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from ros2_multihmr.body.body_model import BodyInfo
+from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.labels import UNTRAINED_NOTE
-from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.bridges.registry import Site, open_bridges
+from ros2_multihmr.ros.capsule_output import CapsuleOutput
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
 from ros2_multihmr.ros.conversions import body_model_info, human_array
 from ros2_multihmr.ros.markers import MarkerBuilder
@@ -31,6 +31,7 @@ from ros2_multihmr.ros.output import BEST_EFFORT, RELIABLE, Output, Result, send
 from ros2_multihmr.ros.pace import Pace
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.predicted_paths import PathOutput
+from ros2_multihmr.ros.proximity_output import ProximityOutput
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -71,8 +72,7 @@ class Publishers:
     Args:
         node: The node.
         config: Its settings.
-        network: The network's configuration.
-        body: The body's description.
+        estimator: Holds the network's configuration and the body.
         on_incompatible: Called with a topic and a policy's name where a subscriber's quality of service does not fit.
     """
 
@@ -80,10 +80,10 @@ class Publishers:
         self,
         node: LifecycleNode,
         config: NodeConfig,
-        network: MultiHMRConfig,
-        body: BodyInfo,
+        estimator: Estimator,
         on_incompatible: Callable[[str, str], None],
     ) -> None:
+        network, body = estimator.backend.config, estimator.body.info
         self._node, self._network, self._body = node, network, body
         self._on_incompatible = on_incompatible
         self._humans = self._create(HumanArray, "~/humans", RELIABLE)
@@ -94,7 +94,9 @@ class Publishers:
         self._vertices = self._create(PointCloud2, "~/vertices", BEST_EFFORT)
         self.people = PeopleBroadcaster(node, config.frame_prefix, config.id_prefix)
         bridges = open_bridges(Site(node, config, body, self._create))
-        self._more: tuple[Output, ...] = (PathOutput(self._create), *bridges)
+        self._proximity = ProximityOutput(node, config, estimator, self._create)
+        self._capsules = CapsuleOutput(estimator, self._create)
+        self._more: tuple[Output, ...] = (PathOutput(self._create), self._proximity, self._capsules, *bridges)
         self._builder = MarkerBuilder(body, untrained=network.untrained)
         self._pace = Pace()
         self._last_header = Header()
@@ -108,7 +110,7 @@ class Publishers:
         humans, vertices = wanted(self._humans), wanted(self._vertices)
         pictures = wanted(self._overlay), wanted(self._overlay_compressed)
         markers = wanted(self._markers)
-        own = 1 if config.world_frame else 0  # the node's own listener wants nothing of these
+        own = bool(config.world_frame) + self._proximity.listens  # the node's own listeners want nothing of these
         tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > own
         more = tuple(output for output in self._more if any(map(wanted, output.publishers)))
         nothing = not (humans or vertices or any(pictures) or markers or more or (tf and config.tf_is_demand))
@@ -121,7 +123,10 @@ class Publishers:
             vertices=vertices,
             tf=tf,
             more=more,
-            full_mesh=vertices or (humans and config.publish_vertices) or (markers and config.mesh_lod == "full"),
+            full_mesh=vertices
+            or (humans and config.publish_vertices)
+            or (markers and config.mesh_lod == "full")
+            or (self._proximity in more and self._proximity.listens),
             nothing=nothing,
         )
 
@@ -169,10 +174,18 @@ class Publishers:
     def forget_time(self) -> None:
         """Starts anew after time jumped back."""
         self._pace = Pace()
+        self._proximity.forget()
+        self._capsules.forget()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with what somebody listens to, and what to do about it, a sentence each."""
+        return tuple(problem for problem in (self.people.problem, self._proximity.problem) if problem)
 
     def destroy(self) -> None:
         """Destroys all publishers."""
         self.people.destroy(self._node)
+        self._proximity.destroy()
         for publisher in (
             self._humans, self._body_model, self._markers, self._overlay, self._overlay_compressed, self._vertices,
             *(publisher for output in self._more for publisher in output.publishers),
