@@ -422,6 +422,7 @@ def test_transforms_that_are_not_known(buffer, target, source, seconds, error, s
 
 def test_transforms_are_forgotten_when_old_or_asked_to(buffer):
     buffer.set_transform(_moving("map", "base", 21.5, 0.0), "test")
+    buffer.set_transform(_moving("map", "base", 21.6, 0.0), "test")
     assert not buffer.can_transform("map", "base", Time(seconds=11.0))
     assert buffer.can_transform("map", "base", Time(seconds=12.0))
     buffer.set_transform(_moving("map", "base", 11.0, 0.0), "test")

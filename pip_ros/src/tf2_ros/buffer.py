@@ -2,83 +2,67 @@
 
 from __future__ import annotations
 
-import bisect
 import threading
 import time as clock
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
 from numpy.typing import NDArray
+from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
+from rclpy.logging import get_logger
 from rclpy.time import Time
+
+from .time_cache import (
+    ConnectivityException,
+    ExtrapolationException,
+    InvalidArgumentException,
+    LookupException,
+    Sample,
+    StaticCache,
+    TimeCache,
+    TransformException,
+)
 
 Array = NDArray[np.float64]
 _CACHE_S = 10.0
 _POLL_S = 0.02
-
-
-class TransformException(Exception):
-    """There is no such transform."""
-
-
-class LookupException(TransformException):
-    """A frame is not known."""
-
-
-class ConnectivityException(TransformException):
-    """Nothing leads from one frame to the other."""
-
-
-class ExtrapolationException(TransformException):
-    """The time lies outside what is known."""
-
-
-class InvalidArgumentException(TransformException):
-    """A frame's name or a rotation is not allowed."""
-
-
-@dataclass
-class _Edge:
-    """What is known of a frame in its parent, by rising stamp [ns]."""
-
-    parent: str
-    static: bool
-    stamps: list[int] = field(default_factory=list)
-    places: list[Array] = field(default_factory=list)
-    turns_xyzw: list[Array] = field(default_factory=list)
+_NORM_TOLERANCE = 0.01  # of a quaternion's squared length
 
 
 class Buffer:
-    """Keeps the last seconds of transforms; safe to use from several threads.
-
-    A frame that gets another parent begins anew: what it was in the old one is forgotten.
-    """
+    """Keeps the last seconds of transforms; safe to use from several threads. As tf2's BufferCore."""
 
     def __init__(self, cache_time: Duration | None = None, node: Any = None) -> None:
         """Create an empty buffer.
 
         Args:
             cache_time: How long transforms are kept; default: 10 s.
-            node: As in the real one, which offers a service there; not used.
+            node: Where its clock jumps back, the buffer is cleared; the real one offers a service there, too.
         """
         self._cache_ns = int((cache_time or Duration(seconds=_CACHE_S)).nanoseconds)
-        self._edges: dict[str, _Edge] = {}
+        self._caches: dict[str, TimeCache | StaticCache] = {}
+        self._frames: set[str] = set()
         self._lock = threading.Lock()
+        if node is not None:
+            back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-1), on_clock_change=True)
+            self._jumps = node.get_clock().create_jump_callback(back, post_callback=lambda _: self.clear())
 
     def set_transform(self, transform: TransformStamped, authority: str) -> None:
-        """Add a transform that holds at its stamp; one older than what is kept is dropped."""
-        self._add(transform, static=False)
+        """Add a transform that holds at its stamp; one older than what is kept is dropped, and the log says so."""
+        self._add(transform, authority, static=False)
 
     def set_transform_static(self, transform: TransformStamped, authority: str) -> None:
         """Add a transform that holds for ever."""
-        self._add(transform, static=True)
+        self._add(transform, authority, static=True)
 
     def clear(self) -> None:
         """Forget everything but what holds for ever."""
         with self._lock:
-            self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
+            for cache in self._caches.values():
+                cache.clear()
 
     def can_transform(self, target_frame: str, source_frame: str, time: Time, timeout: Duration | None = None) -> bool:
         """Say whether `lookup_transform` would find something."""
@@ -109,109 +93,111 @@ class Buffer:
                     raise
             clock.sleep(_POLL_S)
 
-    def _add(self, transform: TransformStamped, *, static: bool) -> None:
-        child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
+    def _add(self, transform: TransformStamped, authority: str, *, static: bool) -> None:
+        child, parent = (name.removeprefix("/") for name in (transform.child_frame_id, transform.header.frame_id))
         place, turn = transform.transform.translation, transform.transform.rotation
-        xyz, xyzw = np.array([place.x, place.y, place.z]), np.array([turn.x, turn.y, turn.z, turn.w])
-        length = float(np.linalg.norm(xyzw))
-        if not child or not parent or child == parent or not np.isfinite(xyz).all() or not abs(length - 1.0) < 1e-2:
-            return  # as in the real one, which says so in its log
-        stamp = int(Time.from_msg(transform.header.stamp).nanoseconds)
-        with self._lock:
-            edge = self._edges.get(child)
-            if edge is None or edge.parent != parent or edge.static != static:
-                edge = self._edges[child] = _Edge(parent, static)
-            if static:
-                edge.stamps, edge.places, edge.turns_xyzw = [0], [xyz], [xyzw / length]
-            else:
-                self._insert(edge, stamp, xyz, xyzw / length)
-
-    def _insert(self, edge: _Edge, stamp: int, xyz: Array, xyzw: Array) -> None:
-        if edge.stamps and stamp < edge.stamps[-1] - self._cache_ns:
+        sample = Sample(parent, np.array([place.x, place.y, place.z]), np.array([turn.x, turn.y, turn.z, turn.w]))
+        problem = _problem(child, sample)
+        if problem:
+            get_logger("tf2").error(f'{problem}: ignoring transform of "{child}" from authority "{authority}"')
             return
-        at = bisect.bisect_left(edge.stamps, stamp)
-        if at < len(edge.stamps) and edge.stamps[at] == stamp:
-            return  # repeated data: the first stays
-        for values, value in ((edge.stamps, stamp), (edge.places, xyz), (edge.turns_xyzw, xyzw)):
-            values.insert(at, value)
-        old = bisect.bisect_left(edge.stamps, edge.stamps[-1] - self._cache_ns)
-        for values in (edge.stamps, edge.places, edge.turns_xyzw):
-            del values[:old]
+        stamp = int(Time.from_msg(transform.header.stamp).nanoseconds)
+        sample = replace(sample, turn_xyzw=sample.turn_xyzw / np.linalg.norm(sample.turn_xyzw))
+        with self._lock:
+            self._frames |= {child, parent}
+            if not isinstance(self._caches.get(child), StaticCache if static else TimeCache):
+                self._caches[child] = StaticCache() if static else TimeCache(self._cache_ns)
+            taken = self._caches[child].insert(stamp, sample)
+        if not taken:
+            get_logger("tf2").warning(
+                f"TF_OLD_DATA ignoring data from the past for frame {child} at time {stamp * 1e-9:f} according to "
+                f"authority {authority}"
+            )
 
     def _between(self, target: str, source: str, stamp: int) -> TransformStamped:
-        target, source = target.lstrip("/"), source.lstrip("/")
-        up_source, up_target = self._ancestors(source), self._ancestors(target)
+        if target == source:
+            known = self._caches.get(target)
+            return _message(target, source, stamp or (known.latest_ns if known else 0), np.eye(4))
+        for frame in (target, source):
+            self._check(frame)
+        stamp = stamp or self._latest_common(target, source)
+        source_in, top, problem = self._climb(source, target, stamp)
+        if target in source_in:
+            return _message(target, source, stamp, source_in[target])
+        target_in, end, target_problem = self._climb(target, source, stamp)
+        if source in target_in:
+            return _message(target, source, stamp, np.linalg.inv(target_in[source]))
+        if top in target_in:
+            return _message(target, source, stamp, np.linalg.inv(target_in[top]) @ source_in[top])
+        failed = target_problem or problem
+        if failed is not None:
+            raise ExtrapolationException(
+                f"{failed}, when looking up transform from frame [{source}] to frame [{target}]"
+            )
+        raise _not_connected(target, source)
+
+    def _check(self, frame: str) -> None:
+        if not frame or frame.startswith("/"):
+            said = "be empty" if not frame else "start with a '/'"
+            raise InvalidArgumentException(
+                f'Invalid argument "{frame}" passed to lookupTransform - in tf2 frame_ids cannot {said}'
+            )
+        if frame not in self._frames:
+            raise LookupException(f'"{frame}" passed to lookupTransform does not exist. ')
+
+    def _climb(self, start: str, goal: str, stamp: int) -> tuple[dict[str, Array], str, TransformException | None]:
+        """Where the start is in each frame above it, up to the goal or the root; the last, and why it is the last."""
+        found, frame = {start: np.eye(4)}, start
+        while frame != goal and frame in self._caches:
+            try:
+                step = self._caches[frame].at(stamp)
+            except ExtrapolationException as error:
+                return found, frame, error
+            if step.parent in found:
+                raise LookupException(f"The tf tree is invalid because it contains a loop at '{frame}'.")
+            found[step.parent] = step.matrix() @ found[frame]
+            frame = step.parent
+        return found, frame, None
+
+    def _latest_common(self, target: str, source: str) -> int:
+        """The latest time at which all frames between the two are known, by their latest parents."""
+        up_source, up_target = (self._latest_ancestors(frame) for frame in (source, target))
         common = next((frame for frame in up_source if frame in up_target), None)
         if common is None:
-            raise ConnectivityException(
-                f"Could not find a connection between '{target}' and '{source}' because they are not part of the "
-                "same tree."
-            )
-        legs = [up[: up.index(common)] for up in (up_source, up_target)]
-        moving = [self._edges[frame] for leg in legs for frame in leg if not self._edges[frame].static]
-        if stamp == 0 and moving:
-            stamp = min(edge.stamps[-1] for edge in moving)
-        from_source, from_target = (self._to_ancestor(leg, stamp) for leg in legs)
-        return _message(target, source, stamp, np.linalg.inv(from_target) @ from_source)
+            raise _not_connected(target, source)
+        between = [frame for up in (up_source, up_target) for frame in up[: up.index(common)]]
+        return min((self._caches[frame].latest_ns for frame in between if self._caches[frame].latest_ns), default=0)
 
-    def _ancestors(self, frame: str) -> list[str]:
-        """The frame, its parent, and so on."""
-        if frame not in self._edges and all(edge.parent != frame for edge in self._edges.values()):
-            raise LookupException(f'"{frame}" passed to lookupTransform does not exist.')
+    def _latest_ancestors(self, frame: str) -> list[str]:
         found = [frame]
-        while found[-1] in self._edges:
-            found.append(self._edges[found[-1]].parent)
-            if found[-1] in found[:-1]:
-                raise LookupException(f"The tf tree is invalid because it contains a loop at '{found[-1]}'.")
+        while frame in self._caches and self._caches[frame].latest_parent():
+            frame = self._caches[frame].latest_parent()
+            if frame in found:
+                raise LookupException(f"The tf tree is invalid because it contains a loop at '{frame}'.")
+            found.append(frame)
         return found
 
-    def _to_ancestor(self, frames: list[str], stamp: int) -> Array:
-        """What takes points of the first frame to the parent of the last."""
-        whole = np.eye(4)
-        for frame in frames:
-            whole = _at(frame, self._edges[frame], stamp) @ whole
-        return whole
 
-
-def _at(frame: str, edge: _Edge, stamp: int) -> Array:
-    """The edge's transform at a time, between the two that enclose it."""
-    if edge.static:
-        return _matrix(edge.places[0], edge.turns_xyzw[0])
-    if not edge.stamps[0] <= stamp <= edge.stamps[-1]:
-        direction = "past" if stamp < edge.stamps[0] else "future"
-        raise ExtrapolationException(
-            f"Lookup would require extrapolation into the {direction}. Requested time {stamp * 1e-9:f} but the data "
-            f"of '{frame}' is from {edge.stamps[0] * 1e-9:f} to {edge.stamps[-1] * 1e-9:f}"
-        )
-    after = bisect.bisect_left(edge.stamps, stamp)
-    if edge.stamps[after] == stamp:
-        return _matrix(edge.places[after], edge.turns_xyzw[after])
-    part = (stamp - edge.stamps[after - 1]) / (edge.stamps[after] - edge.stamps[after - 1])
-    place = edge.places[after - 1] + part * (edge.places[after] - edge.places[after - 1])
-    return _matrix(place, _slerp(edge.turns_xyzw[after - 1], edge.turns_xyzw[after], part))
-
-
-def _slerp(first: Array, last: Array, part: float) -> Array:
-    cosine = float(first @ last)
-    last, cosine = (last, cosine) if cosine >= 0.0 else (-last, -cosine)
-    angle = float(np.arccos(min(cosine, 1.0)))
-    if angle < 1e-6:
-        turn = first + part * (last - first)
-    else:
-        turn = np.sin((1.0 - part) * angle) * first + np.sin(part * angle) * last
-    return np.asarray(turn / np.linalg.norm(turn))
-
-
-def _matrix(place: Array, xyzw: Array) -> Array:
-    x, y, z, w = xyzw
-    matrix = np.eye(4)
-    matrix[:3, :3] = (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+def _problem(child: str, sample: Sample) -> str:
+    """The name that tf2 has for what is wrong with a transform."""
+    if child == sample.parent:
+        return "TF_SELF_TRANSFORM"
+    if not child:
+        return "TF_NO_CHILD_FRAME_ID"
+    if not sample.parent:
+        return "TF_NO_FRAME_ID"
+    if np.isnan(sample.place).any() or np.isnan(sample.turn_xyzw).any():
+        return "TF_NAN_INPUT"
+    return (
+        "" if abs(float(sample.turn_xyzw @ sample.turn_xyzw) - 1.0) < _NORM_TOLERANCE else "TF_DENORMALIZED_QUATERNION"
     )
-    matrix[:3, 3] = place
-    return matrix
+
+
+def _not_connected(target: str, source: str) -> ConnectivityException:
+    return ConnectivityException(
+        f"Could not find a connection between '{target}' and '{source}' because they are not part of the same tree. "
+        "Tf has two or more unconnected trees."
+    )
 
 
 def _message(target: str, source: str, stamp: int, matrix: Array) -> TransformStamped:
