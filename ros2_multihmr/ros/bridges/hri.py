@@ -71,14 +71,8 @@ class HriBridge:
         with watch.stage("convert out"):
             self._enter(ids)
         send(self._tracked, watch, lambda: IdsList(header=result.header, ids=ids))
-        seen = result.tracks.seen.tolist()
         for index, body_id in enumerate(ids):
-            for topic, publisher in self._bodies[body_id].items():
-                if (seen[index] or topic not in _OF_THE_PICTURE) and wanted(publisher):
-                    with watch.stage("convert out"):
-                        message = self._messages.build(topic, result, index, body_id)
-                    if message is not None:
-                        send(publisher, watch, lambda: message)  # noqa: B023  called at once
+            self._describe(result, index, body_id, watch)
         self._leave(set(self._bodies) - set(ids))
 
     def clear(self, header: Header) -> None:
@@ -86,6 +80,17 @@ class HriBridge:
         if self._bodies:
             self._tracked.publish(IdsList(header=header))
         self._leave(set(self._bodies))
+
+    def _describe(self, result: Result, index: int, body_id: str, watch: Stopwatch) -> None:
+        seen = bool(result.tracks.seen[index])
+        for topic, publisher in self._bodies[body_id].items():
+            if (topic in _OF_THE_PICTURE and not seen) or not wanted(publisher):
+                continue
+            with watch.stage("convert out"):
+                message = self._messages.build(topic, result, index, body_id)
+            with watch.stage("publish"):
+                if message is not None:
+                    publisher.publish(message)
 
     def _enter(self, ids: list[str]) -> None:
         for body_id in ids:

@@ -87,10 +87,10 @@ def _arm_angles(points: dict[str, Array], side: str, sign: float) -> dict[str, f
 def _leg_angles(points: dict[str, Array], side: str, sign: float) -> dict[str, float]:
     """Thigh's axes Rz(-yaw) Rx(sign pitch) Ry(-roll), its y the knee's axis; the shin turns by Ry(-knee) from there."""
     upper, lower = _bones(points, side, _LEG)
-    axis: Array = np.cross(upper, lower)  # to the left, as long as the knee is bent
+    axis = np.asarray(np.cross(upper, lower), np.float64)  # to the left, as long as the knee is bent
     left = np.array([0.0, 1.0, 0.0])
     axis = axis + max(0.0, _STRAIGHT - float(np.linalg.norm(axis))) * (left - (left @ upper) * upper)
-    thigh = _axes(axis, np.cross(upper, axis).astype(np.float64))
+    thigh = _axes(axis, np.asarray(np.cross(upper, axis), np.float64))
     bent = thigh.T @ lower
     return {
         "y_hip": float(np.arctan2(thigh[0, 1], thigh[1, 1])),
