@@ -37,6 +37,9 @@ VERBS = {
     "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
     "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
     "evaluate calibrate": Verb("ros2_multihmr.calibrate", "moves scores, so that .3 is the best threshold"),
+    "evaluate calibrate-covariance": Verb(
+        "ros2_multihmr.calibrate_covariance", "measures how sure the places are, and writes it beside the weights"
+    ),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
@@ -92,7 +95,7 @@ def _run(name: str, args: list[str]) -> int:
 
 
 def _explain(error: Exception) -> str:
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(error, ModuleNotFoundError) and error.name:
         package = (error.name or "").partition(".")[0]
         return f"the Python package {package} is not installed; `{PROGRAM} info` says what is missing and what to do"
     return str(error)

@@ -23,6 +23,7 @@ from ros2_multihmr.people import People, describe_people, join_people, people_of
 from ros2_multihmr.preprocess import check_counts, network_view, preprocess
 from ros2_multihmr.settings import setting_info
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.uncertainty import Sigmas, choose_sigmas
 
 _logger = logging.getLogger("ros2_multihmr")
 
@@ -127,16 +128,16 @@ class Estimator:
             posed = BodyOutput(*(tensor.cpu() for tensor in posed))
         with watch.stage("describe"):
             of_image = [np.flatnonzero(people.image == index) for index in range(len(images))]
+            given, measured = Sigmas(config.position_sigma_px, config.depth_sigma), self.backend.config.sigmas
             return [
                 describe_people(
                     people.select(those),
                     BodyOutput(*(tensor[those] for tensor in posed)),
                     self.body.info,
                     camera,
-                    position_sigma_px=config.position_sigma_px,
-                    depth_sigma=config.depth_sigma,
+                    choose_sigmas(given, measured, view.scale[0]),
                 )
-                for those, camera in zip(of_image, cameras, strict=True)
+                for those, camera, view in zip(of_image, cameras, views, strict=True)
             ]
 
     def _find(self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], watch: Stopwatch) -> People:

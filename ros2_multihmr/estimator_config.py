@@ -46,8 +46,16 @@ class EstimatorConfig(Settings):
         60.0, "Field of view along the longer side of uncalibrated images [deg]", low=1.0, high=179.0, runtime=True
     )
     position_sigma_px: float = setting(
-        5.0, "Standard deviation of a person's place in the image [px]", low=0.01, high=1000.0, runtime=True
+        0.0,
+        "Standard deviation of a person's place in the image [px]; 0: as measured for the weights",
+        low=0.0,
+        high=1000.0,
+        runtime=True,
     )
     depth_sigma: float = setting(
-        0.1, "Standard deviation of a person's distance, as a fraction of it", low=0.001, high=10.0, runtime=True
+        0.0,
+        "Standard deviation of a person's distance, as a fraction of it; 0: as measured for the weights",
+        low=0.0,
+        high=10.0,
+        runtime=True,
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,11 @@ from rich.markup import escape
 from rich.progress import Progress, track
 from rich.table import Table
 
-from ros2_multihmr import __version__
-from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.evaluate_clips import CLIPS, evaluate_clips
 from ros2_multihmr.evaluation.benchmark import (
     DEFAULT_CACHE,
     Benchmark,
@@ -37,12 +34,10 @@ from ros2_multihmr.evaluation.pictures import pictures
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
 from ros2_multihmr.evaluation.scoring import Scores, score
+from ros2_multihmr.finding import predict, run_facts
 from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
-from ros2_multihmr.model.embedded import EMBEDDED
-from ros2_multihmr.model.stand_in import STAND_IN
 from ros2_multihmr.settings import setting
-from ros2_multihmr.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,13 @@ class Options(EstimatorConfig):
     """Compares the people that a network finds with those who are there."""
 
     data: str = setting(
-        "synthetic-val", "synthetic-val: the frozen benchmark; or a folder of shards; or a specification of your own"
+        "synthetic-val",
+        "synthetic-val: the frozen benchmark; clips: people in motion, tracked and smoothed; or a folder of shards; or "
+        "a specification of your own",
     )
     out: str = setting("out/evaluate", "Folder for predictions and figures; a broken run goes on there")
-    limit: int = setting(0, "Only the first so many images; 0: all", low=0)
-    cache: str = setting("", f"Folder for the frozen benchmark's images; empty: {DEFAULT_CACHE}")
+    limit: int = setting(0, "Only the first so many images, or clips; 0: all", low=0)
+    cache: str = setting("", f"Folder for the images of the frozen benchmark and of the clips; empty: {DEFAULT_CACHE}")
     workers: int = setting(0, "Processes that make those images; 0: one per core", low=0, high=256)
     pictures: int = setting(0, "Pictures of so many of the worst, of the best and of any images", low=0, high=1000)
     report: str = setting("", "Folder for the page and the JSON file once more, under the data's name; empty: none")
@@ -64,11 +61,13 @@ def main(options: Options) -> int:
     """Runs the verb."""
     console, out = Console(), Path(options.out)
     check_folder(out, "--out")
+    if options.data == CLIPS:
+        return _on_clips(options, out, console)
     with console.status("loading the network"):
         estimator = create_estimator(options)
     benchmark = open_benchmark(options, console)
     make_folder(out, "--out")
-    run = _run(options, estimator, benchmark)
+    run = run_facts(estimator, benchmark)
     folder = PredictionFolder(out / "predictions", run)
     predict(benchmark, estimator, folder, console)
     guesses = {prediction.key: prediction for prediction in folder.read()}
@@ -79,6 +78,14 @@ def main(options: Options) -> int:
     _show(console, result)
     console.print(f"written: {escape(str(out))}/figures.json and figures.md", soft_wrap=True)
     return 0
+
+
+def _on_clips(options: Options, out: Path, console: Console) -> int:
+    if options.pictures:
+        raise ValueError("--pictures: there are none of clips; leave it out")
+    reports = [(out, "figures"), *([(Path(options.report), CLIPS)] if options.report else [])]
+    cache = Path(options.cache or DEFAULT_CACHE).expanduser()
+    return evaluate_clips(options, cache, options.workers, options.limit, reports, console)
 
 
 def open_benchmark(options: Options, console: Console) -> Benchmark:
@@ -100,41 +107,6 @@ def open_benchmark(options: Options, console: Console) -> Benchmark:
         for number in fill(specification, cache, make, options.limit):
             progress.advance(task, number)
     return open_frozen(specification, cache, options.limit)
-
-
-def predict(benchmark: Benchmark, estimator: Estimator, folder: PredictionFolder, console: Console) -> None:
-    """Finds the people of the images whose predictions the folder lacks."""
-    try:
-        for sample in track(benchmark.samples(), "finding people", len(benchmark), console=console, transient=True):
-            if sample.key not in folder.keys:
-                watch = Stopwatch()
-                humans = estimator.estimate(sample.image, sample.camera, stopwatch=watch)
-                folder.add(Prediction.of(sample.key, humans, math.fsum(watch.seconds.values())))
-    finally:
-        folder.flush()
-
-
-def _run(options: Options, estimator: Estimator, benchmark: Benchmark) -> dict[str, object]:
-    """What decides the predictions."""
-    network = estimator.backend.config
-    settings = ("precision", "backend", "detection_threshold", "nms_kernel", "max_humans")
-    return {
-        "weights": network.weights,
-        "weights_sha256": _digest(options.weights),
-        "untrained": network.untrained,
-        "image_size": network.image_size,
-        "device": str(estimator.backend.device),
-        "package": __version__,
-        "data": benchmark.name,
-        "data_sha256": benchmark.sha256,
-        **{name: getattr(options, name) for name in settings},
-    }
-
-
-def _digest(weights: str) -> str:
-    if weights == STAND_IN:
-        return "drawn from a seed"
-    return hashlib.sha256(Path(weights or asset(EMBEDDED)).read_bytes()).hexdigest()
 
 
 def _scores(

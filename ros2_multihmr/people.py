@@ -17,7 +17,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.preprocess import NetworkView
 from ros2_multihmr.rotations import rotmat_to_rotvec
-from ros2_multihmr.uncertainty import pose_covariance
+from ros2_multihmr.uncertainty import Sigmas, pose_covariance
 
 _logger = logging.getLogger("ros2_multihmr")
 _ARRAYS, _TENSORS = ("image", "scores", "loc_px", "depth"), ("rotmats", "shape", "expression")
@@ -111,7 +111,7 @@ def place_people(
 
 
 def describe_people(
-    people: People, posed: BodyOutput, body: BodyInfo, camera: Camera, *, position_sigma_px: float, depth_sigma: float
+    people: People, posed: BodyOutput, body: BodyInfo, camera: Camera, sigmas: Sigmas
 ) -> Humans:
     """Joins what is known of the people of one image.
 
@@ -123,8 +123,7 @@ def describe_people(
         posed: Their geometry, on the CPU.
         body: Names and conventions of the body.
         camera: Camera of the image.
-        position_sigma_px: See `pose_covariance`.
-        depth_sigma: See `pose_covariance`.
+        sigmas: How wrong their places are, in pixels of this image; see `pose_covariance`.
     """
     rotmats = people.rotmats.cpu().numpy()
     joints, keypoints, mesh = posed.joints.numpy(), posed.keypoints.numpy(), posed.vertices_lod.numpy()
@@ -140,7 +139,7 @@ def describe_people(
         translation=posed.translation.numpy(),
         origin=origin,
         rotation=(rotmats[:, 0] @ body.body_axes).astype(np.float32),
-        covariance=pose_covariance(origin, camera.fx, position_sigma_px, depth_sigma).astype(np.float32),
+        covariance=pose_covariance(origin, camera.fx, *sigmas).astype(np.float32),
         joints=joints,
         keypoints_3d=keypoints,
         keypoints_2d=keypoints_2d.astype(np.float32),

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 UNKNOWN = 1e6
 """Variance that says "not estimated", by ROS's habit; zero would say "exact"."""
+
+
+class Sigmas(NamedTuple):
+    """Standard deviations of people's places.
+
+    Attributes:
+        position_px: Across the ray [px].
+        depth: Of the distance, as a fraction of it.
+    """
+
+    position_px: float
+    depth: float
+
+
+ASSUMED = Sigmas(2.0, 0.1)
+"""Of weights for which nobody measured it; in pixels of the network's input."""
+
+
+def choose_sigmas(given: Sigmas, measured: Sigmas, scale: float) -> Sigmas:
+    """Returns what is said of people's places in an image, in its pixels.
+
+    Args:
+        given: What the user says, in the image's pixels; 0 for nothing.
+        measured: What the weights say, in pixels of the network's input; 0 for nothing.
+        scale: Size of the network's input over the image's.
+    """
+    position_px = given.position_px or (measured.position_px or ASSUMED.position_px) / scale
+    return Sigmas(position_px, given.depth or measured.depth or ASSUMED.depth)
 
 
 def pose_covariance(origin: ArrayLike, focal_px: float, sigma_px: float, depth_sigma: float) -> NDArray[np.float64]:

@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "body": LEAVES,
     "humans": {"body"},
     "tracking": {"body", "camera", "humans", "people", "uncertainty"} | LEAVES,
-    "model": {"body"} | LEAVES,
+    "model": {"body", "uncertainty"} | LEAVES,
     "backends": {"model", "body"} | LEAVES,
     "nearest_point": set(),
     "spheres": set(),
@@ -96,6 +96,9 @@ PROGRAMS = {
     "train",
     "evaluate",
     "calibrate",
+    "calibrate_covariance",
+    "evaluate_clips",
+    "finding",
     "cli",
 }
 

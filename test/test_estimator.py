@@ -19,6 +19,7 @@ from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.preprocess import network_view
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.uncertainty import ASSUMED
 
 SIZE = 224
 BODY = create_body("anny")
@@ -147,7 +148,7 @@ def test_covariance_is_long_along_the_ray():
     humans = told_heads(camera, HEADS).estimate(black(camera), camera)
     values, vectors = np.linalg.eigh(humans.covariance[:, :3, :3])
     distance = np.linalg.norm(humans.origin, axis=1)
-    np.testing.assert_allclose(values[:, 2], (EstimatorConfig().depth_sigma * distance) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(values[:, 2], (ASSUMED.depth * distance) ** 2, rtol=1e-4)
     np.testing.assert_allclose(np.abs((vectors[:, :, 2] * humans.origin).sum(axis=1)), distance, rtol=1e-5)
 
 

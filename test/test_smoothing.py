@@ -20,6 +20,7 @@ from ros2_multihmr.tracking.reposing import Parameters, moved, reposed
 from ros2_multihmr.tracking.smoothing import Smoother
 from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig
+from ros2_multihmr.uncertainty import Sigmas
 
 BODY = small_body()
 INFO = BODY.info
@@ -38,7 +39,7 @@ def people(rotvecs, shape, expression, center) -> Humans:
         np.zeros(count, np.float32), rotmats, shape, expression,
     )  # fmt: skip
     posed = BodyOutput(*BODY(rotmats, shape, expression, center))
-    return describe_people(found, posed, INFO, CAMERA, position_sigma_px=5.0, depth_sigma=0.1)
+    return describe_people(found, posed, INFO, CAMERA, Sigmas(5.0, 0.1))
 
 
 def random_people(rng: np.random.Generator, count: int = 3) -> Humans:

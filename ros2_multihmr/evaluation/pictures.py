@@ -17,6 +17,7 @@ from ros2_multihmr.overlay import overlay
 from ros2_multihmr.people import People, describe_people
 from ros2_multihmr.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.uncertainty import ASSUMED, Sigmas
 
 _WRONG_M = 0.3  # a body whose joints are so far off on average is as bad as one that was not found
 _GAP_PX = 4
@@ -73,8 +74,8 @@ def ids_of(scores: Scores, image: int, people: int, guesses: int) -> list[int]:
 
 
 @torch.inference_mode()
-def humans_of(guess: Prediction, body: BodyModel, camera: Camera) -> Humans:
-    """Returns a prediction's people with all that follows from their parameters."""
+def humans_of(guess: Prediction, body: BodyModel, camera: Camera, sigmas: Sigmas = ASSUMED) -> Humans:
+    """Returns a prediction's people with all that follows from their parameters; `sigmas` in the image's pixels."""
     rotmats = torch.from_numpy(rotvec_to_rotmat(guess.rotvecs).astype(np.float32))
     shape, expression, center = (torch.from_numpy(array) for array in (guess.shape, guess.expression, guess.center))
     people = People(
@@ -82,7 +83,7 @@ def humans_of(guess: Prediction, body: BodyModel, camera: Camera) -> Humans:
         rotmats, shape, expression,
     )  # fmt: skip
     posed = body(rotmats, shape, expression, center)
-    return describe_people(people, posed, body.info, camera, position_sigma_px=1.0, depth_sigma=0.1)
+    return describe_people(people, posed, body.info, camera, sigmas)
 
 
 def pictures(

@@ -59,6 +59,29 @@ def save_weights(model: Network, path: str | Path, *, half: bool = False, licenc
         save_file(state, str(part), metadata=metadata)
 
 
+def rewrite_config(source: str | Path, out: str | Path, **changes: float) -> None:
+    """Copies a file of our own format with another configuration; not a number of its weights changes.
+
+    Args:
+        source: The file.
+        out: File to write, ending in .safetensors; may be the same.
+        **changes: Values of `MultiHMRConfig` by name.
+
+    Raises:
+        WeightsError: The source is missing, damaged, or not of our own format.
+        ValueError: A value that no network can have.
+    """
+    source = Path(source).expanduser()
+    _check_file(source)
+    state, config = _read_own(source)
+    with safe_open(str(source), framework="pt") as file:
+        metadata = dict(file.metadata())
+    metadata[CONFIG_KEY] = json.dumps(dataclasses.asdict(dataclasses.replace(config, **changes)))  # type: ignore[arg-type]
+    copies = {name: tensor.clone() for name, tensor in state.items()}  # the source's mapping ends before it is replaced
+    with whole_file(Path(out)) as part:
+        save_file(copies, str(part), metadata=metadata)
+
+
 def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies tensors that share memory, as they may in an official file: safetensors wants each whole."""
     seen: set[int] = set()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ros2_multihmr.model.quirks import QUIRKS, Quirks
+from ros2_multihmr.uncertainty import Sigmas
 
 PATCH = 14
 HEAD_WIDTH = 32
@@ -46,6 +47,9 @@ class MultiHMRConfig:
         shape_activation: "none" for unbounded shape parameters, "sigmoid" for those in [0, 1].
         expression_activation: The same for expression parameters.
         stem: What makes tokens of pixels: "patch", as DINOv2 does, or "conv", two convolutions before.
+        position_sigma_px: Measured standard deviation of a person's place across the ray [px of the input]; 0: nobody
+            measured it, see `multihmr evaluate calibrate-covariance`.
+        depth_sigma: The same of the distance, as a fraction of it.
         padding: How the weights are meant to see images that are no squares: "square", with all tokens of the padding,
             or "cut", without them. Both work with any weights.
     """
@@ -72,6 +76,8 @@ class MultiHMRConfig:
     shape_activation: str = "none"
     expression_activation: str = "none"
     stem: str = "patch"
+    position_sigma_px: float = 0.0
+    depth_sigma: float = 0.0
     padding: str = "square"
 
     def __post_init__(self) -> None:
@@ -88,12 +94,13 @@ class MultiHMRConfig:
         _require(self.padding in PADDINGS, "padding", f"one of {', '.join(PADDINGS)}", self.padding)
         for name in _POSITIVE:
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("num_shape", "num_expression"):
+        for name in ("num_shape", "num_expression", "position_sigma_px", "depth_sigma"):
             _require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         _require(self.image_size % PATCH == 0, "image_size", f"a multiple of {PATCH}", self.image_size)
         _require(self.width % self.heads == 0, "heads", f"a divisor of the width {self.width}", self.heads)
         _require(self.max_humans <= self.num_tokens, "max_humans", f"at most {self.num_tokens} tokens", self.max_humans)
-        _require(math.isfinite(self.max_resolution), "max_resolution", "a finite number", self.max_resolution)
+        for name in ("max_resolution", "position_sigma_px", "depth_sigma"):
+            _require(math.isfinite(getattr(self, name)), name, "a finite number", getattr(self, name))
         # An even window has no middle: 2 and 4 are read as reaching up and left, larger ones have no such reading.
         odd_or_small = self.nms_kernel % 2 == 1 or self.nms_kernel in (2, 4)
         _require(odd_or_small, "nms_kernel", "an odd number, 2 or 4", self.nms_kernel)
@@ -102,6 +109,11 @@ class MultiHMRConfig:
     def quirks(self) -> Quirks:
         """What this network's family does differently."""
         return QUIRKS[self.kind]
+
+    @property
+    def sigmas(self) -> Sigmas:
+        """How wrong people's places are, as measured; zeros where nobody did."""
+        return Sigmas(self.position_sigma_px, self.depth_sigma)
 
     @property
     def grid(self) -> int:

@@ -73,7 +73,13 @@ class PlacedActor:
 
 
 def sample_actor(
-    rng: np.random.Generator, body: BodyModel, *, split: Split, close_up: bool = False, family: str = ""
+    rng: np.random.Generator,
+    body: BodyModel,
+    *,
+    split: Split,
+    close_up: bool = False,
+    family: str = "",
+    age: float | None = None,
 ) -> Actor:
     """Draws a person.
 
@@ -83,6 +89,7 @@ def sample_actor(
         split: Which designs the clothes are of, see `wardrobe`.
         close_up: True for postures that are seen from nearby: upright, mostly.
         family: Name of a family of `poses.FAMILIES`; any if empty.
+        age: Phenotype age, 0 to 1; drawn if not given.
 
     Raises:
         ValueError: The body has other axes than anny's, or no family has that name.
@@ -91,6 +98,8 @@ def sample_actor(
     pose = sample_pose(rng, family or str(close))
     angles = pose.angles + sample_hands(rng)
     shape = sample_shape(rng)
+    if age is not None:
+        shape[1] = age
     upright = pose.family in _UPRIGHT
     outfit = sample_outfit(rng, split=split, gender=float(shape[0]), age=float(shape[1]), upright=upright)
     expression = sample_face(rng, body.info.expression_names)

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.samples.sample import Sample
+from ros2_multihmr.samples.sample import Labels, Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.synthesis.actors import dress
 from ros2_multihmr.synthesis.config import SPLITS
+from ros2_multihmr.synthesis.furniture import PILLAR_HALF_M, pillar
 from ros2_multihmr.synthesis.lights import Lighting, sample_lighting
-from ros2_multihmr.synthesis.motion import Performer, Stay, Walk, Way, course
+from ros2_multihmr.synthesis.motion import Performer, Spot, Stay, Walk, Way, course
 from ros2_multihmr.synthesis.rooms import Ground, Place, make_open, make_room
 from ros2_multihmr.synthesis.scene import Scene, picture_and_view
 from ros2_multihmr.synthesis.sensor import Sensor, sample_sensor
@@ -29,7 +30,7 @@ from ros2_multihmr.synthesis.wardrobe import Split
 Floats = NDArray[np.float64]
 Rng = np.random.Generator
 
-PLACES, CAMERAS = ("room", "open"), ("still", "pan", "drive")
+PLACES, CAMERAS = ("room", "open"), ("still", "pan", "drive", "patrol")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class ClipConfig(Settings):
     rate_hz: float = setting(10.0, "Images per second [Hz]", low=0.5, high=240.0)
     place: str = setting("room", "What is around", choices=PLACES)
     people: int = setting(3, "How many people, where no ways are given", low=0, high=4)
-    camera: str = setting("still", "still; pan turns to and fro; drive moves ahead and sways", choices=CAMERAS)
+    camera: str = setting(
+        "still", "still; pan turns to and fro; drive moves ahead and sways; patrol does it all", choices=CAMERAS
+    )
 
     @property
     def times_s(self) -> Floats:
@@ -57,11 +60,13 @@ class ClipFrame(NamedTuple):
         stamp_s: When it was taken, from the clip's begin on [s].
         sample: Image and truth; `labels.identity` is the index of the person's way in all images.
         T_camera_world: (4, 4) from the world frame (z up, floor at z = 0) to the camera's optical frame.
+        everybody: The same truth as the sample's of one person per way, of whom the image shows nothing, too.
     """
 
     stamp_s: float
     sample: Sample
     T_camera_world: Floats
+    everybody: Labels
 
 
 class _Stage(NamedTuple):
@@ -75,7 +80,16 @@ class _Stage(NamedTuple):
     sensor: Sensor
 
 
-def clip(seed: int, config: ClipConfig, body: BodyModel, ways: Sequence[Way] | None = None) -> Iterator[ClipFrame]:
+def clip(
+    seed: int,
+    config: ClipConfig,
+    body: BodyModel,
+    ways: Sequence[Way] | None = None,
+    *,
+    ages: Sequence[float] | None = None,
+    pillars: Sequence[Spot] = (),
+    times_s: Sequence[float] | None = None,
+) -> Iterator[ClipFrame]:
     """Makes a clip, image by image; the same seed, settings, ways and machine give the same bytes.
 
     The camera begins above the world's origin and looks along x, a little down; y is to its left. What it sees at a
@@ -86,22 +100,28 @@ def clip(seed: int, config: ClipConfig, body: BodyModel, ways: Sequence[Way] | N
         config: Settings.
         body: The "anny" body, on the CPU.
         ways: Where people go, one each; drawn by the seed if not given.
+        ages: Phenotype ages of people with ways, one each: 0.33 a child, 0.67 a young adult; drawn if not given.
+        pillars: Where pillars stand on the floor (x, y), to the ceiling [m].
+        times_s: When images are taken, from 0 on [s]; the settings' rate if not given.
 
     Yields:
         Images; people of whom an image shows nothing are not in its labels.
 
     Raises:
-        ValueError: The seed is negative, or people would walk into each other or into the camera; says who, and when.
+        ValueError: The seed is negative, there are not as many ages as ways, or people would walk into each other, into
+            a pillar or into the camera; says who, and when.
     """
     if seed < 0:
         raise ValueError(f"clip: expected a seed that is not negative, got {seed}")
     rng = np.random.default_rng((SPLITS.index(config.split), seed, _STREAM))
     eye = sample_camera(rng, config)
     ways = sample_ways(rng, eye, config) if ways is None else tuple(ways)
-    if met := collision(ways, config):
+    if met := collision(ways, config, pillars):
         raise ValueError(f"clip: {met}; give ways that keep apart")
-    stage = _stage(rng, eye, config, body, ways)
-    for index, time_s in enumerate(config.times_s.tolist()):
+    if ages is not None and len(ages) != len(ways):
+        raise ValueError(f"clip: expected one age per way, got {len(ages)} ages for {len(ways)} ways")
+    stage = _stage(rng, eye, config, body, ways, ages, pillars)
+    for index, time_s in enumerate(config.times_s.tolist() if times_s is None else times_s):
         key = f"{config.split}-{seed:08d}-{round(time_s * 1e9):012d}"
         yield _frame(key, index, time_s, stage, config, body)
 
@@ -120,8 +140,8 @@ def sample_ways(rng: Rng, eye: Eye, config: ClipConfig) -> tuple[Way, ...]:
     raise ValueError(f"sample_ways: found no place for {config.people} people; ask for fewer, or a shorter clip")
 
 
-def collision(ways: Sequence[Way], config: ClipConfig) -> str:
-    """Says who comes too near to whom, or to the camera, and when; empty if all keep apart."""
+def collision(ways: Sequence[Way], config: ClipConfig, pillars: Sequence[Spot] = ()) -> str:
+    """Says who comes too near to whom, to a pillar or to the camera, and when; empty if all keep apart."""
     times = _looks(config)
     spots = [_spots(way, times) for way in ways]
     own = _camera_spots(config, times)
@@ -129,6 +149,10 @@ def collision(ways: Sequence[Way], config: ClipConfig) -> str:
         near = np.linalg.norm(spot - own, axis=1) - _RADIUS_M[type(ways[index])] - _CAMERA_M
         if near.min() < 0.0:
             return f"person {index} comes too near to the camera after {times[near < 0.0][0]:.1f} s"
+        for at in pillars:
+            near = np.linalg.norm(spot - at, axis=1) - _RADIUS_M[type(ways[index])] - PILLAR_HALF_M
+            if near.min() < 0.0:
+                return f"person {index} comes too near to the pillar at {at} after {times[near < 0.0][0]:.1f} s"
     for (a, one), (b, other) in combinations(enumerate(spots), 2):
         near = np.linalg.norm(one - other, axis=1) - _RADIUS_M[type(ways[a])] - _RADIUS_M[type(ways[b])]
         if near.min() < 0.0:
@@ -182,8 +206,20 @@ def _coming(rng: Rng, eye: Eye, config: ClipConfig, index: int) -> Way:
 
 
 @one_thread()
-def _stage(rng: Rng, eye: Eye, config: ClipConfig, body: BodyModel, ways: Sequence[Way]) -> _Stage:
-    performers = tuple(Performer(rng, body, cast(Split, config.split), way, config.duration_s) for way in ways)
+def _stage(
+    rng: Rng,
+    eye: Eye,
+    config: ClipConfig,
+    body: BodyModel,
+    ways: Sequence[Way],
+    ages: Sequence[float] | None,
+    pillars: Sequence[Spot],
+) -> _Stage:
+    split = cast(Split, config.split)
+    drawn: Sequence[float | None] = [None] * len(ways) if ages is None else ages
+    performers = tuple(
+        Performer(rng, body, split, way, config.duration_s, age) for way, age in zip(ways, drawn, strict=True)
+    )
     times = _looks(config)
     taken = [_camera_spots(config, times), *(_spots(way, times) for way in ways)]
     ground = Ground()
@@ -192,8 +228,12 @@ def _stage(rng: Rng, eye: Eye, config: ClipConfig, body: BodyModel, ways: Sequen
             ground.take(x, y, radius)
     # In front of the camera nothing stands that would hide everybody.
     ground.take(1.2, 0.0, 1.0)
+    for x, y in pillars:
+        ground.take(x, y, 1.5 * PILLAR_HALF_M)
     place = _place(rng, eye, config, np.concatenate([*taken, [(6.0, 0.0)]]), ground)
     focus = np.append(np.mean([spots.mean(axis=0) for spots in taken[1:]] or [(3.0, 0.0)], axis=0), 0.0)
+    if pillars:
+        place.things.extend(pillar(rng, config.split).at(spot, 0.0) for spot in pillars)
     lighting = sample_lighting(rng, room=place.room, focus=focus)
     # Whoever writes the images compresses them: once is enough.
     sensor = replace(sample_sensor(rng), motion_px=(0.0, 0.0), jpeg_quality=0)
@@ -220,26 +260,26 @@ def _frame(key: str, index: int, time_s: float, stage: _Stage, config: ClipConfi
         shell=tuple(range(len(stage.place.shell))),
     )
     picture, view = picture_and_view(scene)
-    labels, dense = present(labels_of(people, view, scene, body), view)
-    return ClipFrame(time_s, Sample(key, picture, scene.camera, labels, dense), scene.T_camera_world)
+    everybody = labels_of(people, view, scene, body)
+    labels, dense = present(everybody, view)
+    return ClipFrame(time_s, Sample(key, picture, scene.camera, labels, dense), scene.T_camera_world, everybody)
 
 
 def _camera_pose(stage: _Stage, config: ClipConfig, time_s: float) -> Floats:
     """T_camera_world (4, 4) at a time."""
     turn = np.sin(2.0 * np.pi * time_s / _PAN_S)
-    if config.camera == "still":
-        return aim(stage.eye, stage.pitch_rad, 0.0)
-    if config.camera == "pan":
-        return aim(stage.eye._replace(heading_rad=_PAN_RAD * turn), stage.pitch_rad, 0.0)
+    eye = stage.eye._replace(heading_rad=_PAN_RAD * turn) if config.camera in ("pan", "patrol") else stage.eye
+    if config.camera in ("still", "pan"):
+        return aim(eye, stage.pitch_rad, 0.0)
     sway = np.sin(2.0 * np.pi * _BUMP_HZ * time_s)
     ahead = np.eye(4)
     ahead[:2, 3] = -_camera_spots(config, np.array([time_s]))[0]
-    return aim(stage.eye, stage.pitch_rad + _BUMP_RAD * sway, 0.5 * _BUMP_RAD * turn) @ ahead
+    return aim(eye, stage.pitch_rad + _BUMP_RAD * sway, 0.5 * _BUMP_RAD * turn) @ ahead
 
 
 def _camera_spots(config: ClipConfig, times: Floats) -> Floats:
     """(N, 2) places on the floor that the camera is above."""
-    speed = _DRIVE_M_PER_S if config.camera == "drive" else 0.0
+    speed = _DRIVE_M_PER_S if config.camera in ("drive", "patrol") else 0.0
     return np.stack([speed * times, np.zeros_like(times)], axis=1)
 
 

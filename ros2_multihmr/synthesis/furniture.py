@@ -189,5 +189,13 @@ def parcel(rng: Rng, split: str) -> Thing:
     return Thing(pieces, [sample_material(rng, "thing", split)], float(size[:2].max()), smooth=bool(kind == 0))
 
 
+def pillar(rng: Rng, split: str) -> Thing:
+    """A square pillar, higher than any room: who passes behind it is hidden as a whole."""
+    half = (PILLAR_HALF_M, PILLAR_HALF_M)
+    pieces = [box((-half[0], -half[1], 0.0), (*half, _PILLAR_HEIGHT_M))]
+    return Thing(pieces, [sample_material(rng, "wall", split)], 1.5 * PILLAR_HALF_M)
+
+
+PILLAR_HALF_M, _PILLAR_HEIGHT_M = 0.32, 3.6
 SEATS: tuple[Callable[[Rng, str, float], Thing], ...] = (chair, chair, stool, sofa)
 STANDING = (table, table, chair, sofa, plant, floor_lamp, coat_stand, parcel, cabinet)

@@ -115,7 +115,9 @@ class Performer:
         actor: Who it is.
     """
 
-    def __init__(self, rng: Rng, body: BodyModel, split: Split, way: Way, duration_s: float) -> None:
+    def __init__(
+        self, rng: Rng, body: BodyModel, split: Split, way: Way, duration_s: float, age: float | None = None
+    ) -> None:
         """Draws a person.
 
         Args:
@@ -124,10 +126,11 @@ class Performer:
             split: Which designs the clothes are of.
             way: Where the person goes.
             duration_s: How long something new happens; later the person stays as then.
+            age: Phenotype age, 0 to 1; drawn if not given.
         """
-        walks = isinstance(way, Walk)
+        family = "walking" if isinstance(way, Walk) else "standing"
         self.way = way
-        self.actor = sample_actor(rng, body, split=split, family="walking" if walks else "standing")
+        self.actor = sample_actor(rng, body, split=split, family=family, age=age)
         self._body, self._course = body, course(way)
         self._sway = _Sway(rng)
         self._keys = _Keys(rng, self.actor, body, duration_s)
