@@ -110,9 +110,7 @@ def place_people(
     return people.select(keep), centers[keep].astype(np.float32)
 
 
-def describe_people(
-    people: People, posed: BodyOutput, body: BodyInfo, camera: Camera, sigmas: Sigmas
-) -> Humans:
+def describe_people(people: People, posed: BodyOutput, body: BodyInfo, camera: Camera, sigmas: Sigmas) -> Humans:
     """Joins what is known of the people of one image.
 
     A keypoint's score is its person's where the keypoint lies in front of the camera and inside the image, 0 elsewhere:
