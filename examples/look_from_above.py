@@ -11,6 +11,8 @@ import argparse
 import os
 import sys
 import time
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -46,7 +48,8 @@ class Onlooker(Node):
         self.listener = TransformListener(self.tf, self)
         self.people: list[Person] = []
         self.began_s, self.speed_m_per_s = 0.0, 0.0
-        self.marked, self.trail = np.zeros((0, 2)), []
+        self.clouds: deque[PointCloud2] = deque(maxlen=10)
+        self.trail: list[np.ndarray] = []
         self.camera = matrix(camera_pose("odom"))
         self.create_subscription(HumanArray, "/multihmr/humans", self.on_people, 5)
         self.create_subscription(PointCloud2, "/people_obstacles/marking", self.on_cloud, 5)
@@ -61,13 +64,18 @@ class Onlooker(Node):
         ]
 
     def on_cloud(self, cloud: PointCloud2) -> None:
-        """Remembers the obstacles, in odom."""
-        try:
-            pose = matrix(self.tf.lookup_transform("odom", cloud.header.frame_id, Time.from_msg(cloud.header.stamp)))
-        except TransformException:
-            return  # the next cloud comes soon
-        points = read_points_numpy(cloud, field_names=["x", "y", "z"])
-        self.marked = (points @ pose[:3, :3].T + pose[:3, 3])[:, :2]
+        """Remembers the obstacles."""
+        self.clouds.append(cloud)
+
+    def marked(self) -> np.ndarray:
+        """Returns (N, 2) the newest obstacles of which TF knows where the base was, in odom."""
+        for cloud in reversed(self.clouds):
+            with suppress(TransformException):
+                stamp = Time.from_msg(cloud.header.stamp)
+                pose = matrix(self.tf.lookup_transform("odom", cloud.header.frame_id, stamp))
+                points = read_points_numpy(cloud, field_names=["x", "y", "z"])
+                return (points @ pose[:3, :3].T + pose[:3, 3])[:, :2]
+        return np.zeros((0, 2))
 
     def on_command(self, command: Twist) -> None:
         """Remembers speed and place of the base."""
@@ -94,7 +102,7 @@ def picture(onlooker: Onlooker, after_s: float) -> np.ndarray:
     for metre in range(-3, 9):
         cv2.line(image, *px([(metre, -9.0), (metre, 9.0)]).tolist(), GRID, 1)
         cv2.line(image, *px([(-9.0, metre), (9.0, metre)]).tolist(), GRID, 1)
-    for point in px(onlooker.marked):
+    for point in px(onlooker.marked()):
         cv2.circle(image, point.tolist(), 2, MARKED, cv2.FILLED)
     cv2.circle(image, px((0.0, 0.0)).tolist(), 7, INK, cv2.FILLED, cv2.LINE_AA)
     for person in onlooker.people:
@@ -108,6 +116,7 @@ def picture(onlooker: Onlooker, after_s: float) -> np.ndarray:
     tip = place + (onlooker.speed_m_per_s, 0.0)
     cv2.arrowedLine(image, *px([place, tip]).tolist(), INK, 3, cv2.LINE_AA, 0, 0.2)
     told = f"{after_s:.1f} s: {onlooker.speed_m_per_s:.2f} of {BASE['speed']:g} m/s"
+    cv2.rectangle(image, (0, 0), (image.shape[1] - 1, image.shape[0] - 1), GRID, 2)
     cv2.putText(image, told, (12, 28), cv2.FONT_HERSHEY_DUPLEX, 0.7, INK, 1, cv2.LINE_AA)
     return image
 
@@ -134,7 +143,7 @@ def look(group: ProcessGroup, executor: SingleThreadedExecutor, onlooker: Onlook
 
 def start(group: ProcessGroup, script: str, parameters: dict) -> None:
     """Starts an example."""
-    command = [sys.executable, "-u", str(Path(__file__).with_name(script)), *ros_arguments(parameters)]
+    command = [sys.executable, "-u", str(Path(__file__).parent / script), *ros_arguments(parameters)]
     group.processes.append(Process(script, command, os.environ, tell))
 
 

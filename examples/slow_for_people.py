@@ -9,13 +9,15 @@ python examples/slow_for_people.py --ros-args -p world_frame:=map -r cmd_vel_in:
 """
 
 import math
+import re
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Twist
-from multihmr.msg import Human, HumanArray, PredictedPath, PredictedPathArray
+from multihmr.msg import Human, HumanArray, PredictedPathArray
 from people_on_the_ground import Person, along_path, at_this_velocity, matrix, on_the_ground
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -84,8 +86,8 @@ class SlowForPeople(Node):
         self.listener = TransformListener(self.tf, self)
         self.people: list[Person] = []
         self.seen_at = self.commanded_at = None
-        self.newest: HumanArray | None = None
-        self.paths, self.something_new = PredictedPathArray(), False
+        self.images: deque[HumanArray] = deque(maxlen=10)
+        self.paths: deque[PredictedPathArray] = deque(maxlen=10)
         self.wanted, self.reason = Twist(), ""
         self.commands = self.create_publisher(Twist, "cmd_vel", 5)
         self.create_subscription(Twist, "cmd_vel_in", self.on_command, 5)
@@ -99,19 +101,20 @@ class SlowForPeople(Node):
 
     def on_people(self, people: HumanArray) -> None:
         """Remembers who is there; where that is on the ground, TF may know only a little later."""
-        self.newest, self.something_new = people, True
+        if not people.untrained and people.calibrated:  # else random people, or distances that are a guess
+            self.images.append(people)
 
     def on_paths(self, paths: PredictedPathArray) -> None:
-        """Remembers where the people of the same image are going to be; they may come first or last."""
-        self.paths, self.something_new = paths, True
+        """Remembers where the people of one image are going to be; that may come first or last."""
+        self.paths.append(paths)
 
     def on_tick(self) -> None:
         """Publishes what is wanted, as fast as people allow."""
         self.place_people()
         factor, reason = self.judge()
-        if reason != self.reason:
+        if (what := re.sub(r"[\d.]+ s$|[\d.]+ m away$", "", reason)) != self.reason:
             self.get_logger().info(reason or "free to go")
-            self.reason = reason
+            self.reason = what
         command = Twist()
         for part in ("linear", "angular"):
             for axis in "xyz":
@@ -119,24 +122,30 @@ class SlowForPeople(Node):
         self.commands.publish(command)
 
     def place_people(self) -> None:
-        """Puts the newest people on the ground as soon as TF knows where the camera was."""
-        people = self.newest
-        if not self.something_new or people is None or people.untrained or not people.calibrated:
-            return  # random people, or distances that are a guess: as if nothing had come
-        there = [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
-        with suppress(TransformException):
-            camera = self.pose(people.header)
-            paths: dict[int, PredictedPath] = {}
-            if self.paths.paths and self.paths.header.stamp == people.header.stamp:
-                paths, ground = {path.track_id: path for path in self.paths.paths}, self.pose(self.paths.header)
-            self.people = []
-            for human in there:
+        """Puts people on the ground: those of the newest image of which TF knows where the camera was."""
+        for people in reversed(self.images):
+            with suppress(TransformException):
+                self.people = self.on_the_ground(people)
+                self.seen_at = Time.from_msg(people.header.stamp)
+                while self.images[0] is not people:
+                    self.images.popleft()
+                return
+
+    def on_the_ground(self, people: HumanArray) -> list[Person]:
+        """Returns people with the node's word of where they are going, or at the same velocity until that comes."""
+        camera, paths, ground = self.pose(people.header), {}, None
+        said = next((paths for paths in self.paths if paths.header.stamp == people.header.stamp), None)
+        if said is not None:
+            paths, ground = {path.track_id: path for path in said.paths}, self.pose(said.header)
+        found = []
+        for human in people.humans:
+            if human.tracking_state != Human.TRACK_LOST:
                 if path := paths.get(human.track_id):
-                    later = along_path(path, self.paths, ground)
+                    later = along_path(path, said, ground)
                 else:
                     later = at_this_velocity(human, camera, self.rules.horizon_s, self.rules.walking_m_per_s)
-                self.people.append(on_the_ground(human, camera, later))
-            self.seen_at, self.something_new = Time.from_msg(people.header.stamp), False
+                found.append(on_the_ground(human, camera, later))
+        return found
 
     def pose(self, header: Header) -> np.ndarray:
         """Returns the (4, 4) pose of a message's frame in the world."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from multihmr.msg import HumanArray, PredictedPathArray
 from numpy.typing import NDArray
 from ros_graph import Listener
 from scipy.spatial.transform import Rotation
@@ -22,7 +23,16 @@ sys.path.insert(0, str(EXAMPLES))
 
 import crossing_people  # noqa: E402  an example, found by its folder
 
-crossing = lru_cache(maxsize=1)(crossing_people.crossing)
+
+@lru_cache(maxsize=1)
+def crossing_and_paths() -> list[tuple[HumanArray, PredictedPathArray]]:
+    """The clip's people, and where they are going to be, per image."""
+    return crossing_people.crossing()
+
+
+def crossing() -> list[HumanArray]:
+    """The clip's people, per image."""
+    return [people for people, _ in crossing_and_paths()]
 
 
 def camera_pose() -> NDArray[np.float64]:

@@ -153,6 +153,23 @@ def test_who_has_gone_is_forgotten(costmap):
 
 
 @pytest.mark.timeout(300)
+def test_transforms_may_come_later_than_the_next_people(costmap):
+    first, newer, pose = crossing()[20], crossing()[21], base_pose(0.5, 0.0, 0.0)
+    costmap.second += 1
+    for ahead, people in enumerate((first, newer)):
+        people.header.stamp.sec, people.header.stamp.nanosec = costmap.second + ahead, 0
+        costmap.people.publish(people)
+        costmap.settle(0.1)
+    pose.header.stamp.sec = costmap.second
+    costmap.base.sendTransform(pose)
+    costmap.until(lambda: (SOURCES["people"]["topic"], costmap.second) in costmap.clouds, PATIENCE_S)
+    costmap.second += 1
+    pose.header.stamp.sec = costmap.second
+    costmap.base.sendTransform(pose)
+    costmap.until(lambda: (SOURCES["people"]["topic"], costmap.second) in costmap.clouds, PATIENCE_S)
+
+
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("doubt", [{"untrained": True}, {"calibrated": False}])
 def test_people_who_must_not_be_believed_are_silence(costmap, doubt):
     people = _nobody()

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from example_graph import PATIENCE_S, ExampleGraph, camera_pose, crossing
+from example_graph import PATIENCE_S, ExampleGraph, camera_pose, crossing, crossing_and_paths, crossing_people
 from geometry_msgs.msg import Point, PoseWithCovariance, Twist
 from multihmr.msg import Human, HumanArray, PredictedPath, PredictedPathArray
 from people_on_the_ground import Person, along_path, at_this_velocity, on_the_ground
@@ -114,10 +114,12 @@ class Drive(ExampleGraph):
     def on_place(self, message):
         self.places += [transform.transform.translation for transform in message.transforms]
 
-    def send(self, people):
-        """Sends people as of now; returns the time."""
+    def send(self, people, paths=None):
+        """Sends people as of now, and where they are going to be."""
         people.header.stamp = self.other.get_clock().now().to_msg()
         self.people.publish(people)
+        if paths is not None:
+            self.paths.publish(crossing_people.moved(paths, people.header.stamp))
 
     def gap_m(self, people):
         """Free space between the base and the true keypoints [m]."""
@@ -163,8 +165,8 @@ def test_a_base_among_people(drive):
 
     # Whoever would be met is let pass; it drives, slows long before that person is near, and goes on.
     gaps = []
-    for people in crossing():
-        drive.send(people)
+    for people, paths in crossing_and_paths():
+        drive.send(people, paths)
         drive.settle(0.1)
         gaps.append(drive.gap_m(people))
     assert drive.told("body_3 would be met"), drive.lines

@@ -8,6 +8,7 @@ Nothing is published while it is not known where people are: Nav2 notices by `ex
 python examples/nav2/people_obstacles.py --ros-args -p base_frame:=base_footprint
 """
 
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
@@ -72,7 +73,7 @@ class PeopleObstacles(Node):
         self.settings = Settings(**declared)
         self.tf = Buffer()
         self.listener = TransformListener(self.tf, self)
-        self.waiting: HumanArray | None = None
+        self.waiting: deque[HumanArray] = deque(maxlen=10)
         self.marking = self.create_publisher(PointCloud2, "~/marking", 5)
         self.clearing = self.create_publisher(PointCloud2, "~/clearing", 5)
         self.create_subscription(HumanArray, "/multihmr/humans", self.on_people, 5)
@@ -83,22 +84,23 @@ class PeopleObstacles(Node):
         if people.untrained or not people.calibrated:
             self.get_logger().warning("untrained weights or no calibration: no obstacles", once=True)
             return
-        self.waiting = people
+        self.waiting.append(people)
 
     def on_tick(self) -> None:
-        """Publishes the newest people as soon as TF knows where the camera was."""
-        if (people := self.waiting) is None:
+        """Publishes the newest people of whom TF knows where the camera was; older ones are left out."""
+        for people in reversed(self.waiting):
+            try:
+                stamp = Time.from_msg(people.header.stamp)
+                found = self.tf.lookup_transform(self.settings.base_frame, people.header.frame_id, stamp)
+            except TransformException as error:
+                self.get_logger().warning(f"waits: {error}", throttle_duration_sec=5.0, skip_first=True)
+                continue
+            while self.waiting.popleft() is not people:
+                pass
+            header = Header(stamp=people.header.stamp, frame_id=self.settings.base_frame)
+            self.clearing.publish(self.cloud(header, ray_ends(self.settings)))
+            self.marking.publish(self.cloud(header, self.ground(people, found)))
             return
-        try:
-            stamp = Time.from_msg(people.header.stamp)
-            found = self.tf.lookup_transform(self.settings.base_frame, people.header.frame_id, stamp)
-        except TransformException as error:
-            self.get_logger().warning(f"no obstacles: {error}", throttle_duration_sec=2.0, skip_first=True)
-            return
-        self.waiting = None
-        header = Header(stamp=people.header.stamp, frame_id=self.settings.base_frame)
-        self.clearing.publish(self.cloud(header, ray_ends(self.settings)))
-        self.marking.publish(self.cloud(header, self.ground(people, found)))
 
     def ground(self, people: HumanArray, found) -> np.ndarray:
         """Returns (N, 2) all the ground that people take, in the base's frame [m]; never nothing."""
