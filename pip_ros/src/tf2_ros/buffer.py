@@ -124,7 +124,7 @@ class Buffer:
         source_in, top, problem = self._climb(source, target, stamp)
         if target in source_in:
             return _message(target, source, stamp, source_in[target])
-        target_in, end, target_problem = self._climb(target, source, stamp)
+        target_in, _, target_problem = self._climb(target, source, stamp)
         if source in target_in:
             return _message(target, source, stamp, np.linalg.inv(target_in[source]))
         if top in target_in:
