@@ -269,7 +269,7 @@ def test_the_benchmark_puts_both_side_by_side(tmp_path: Path) -> None:
     result = json.loads((tmp_path / "padding.json").read_text())
     assert result["tokens"] == [256, 160] and 0.55 < result["arithmetic"] < 160 / 256
     for stages in result["times"].values():
-        assert [stage["stage"] for stage in stages] == ["preprocess", "network", "body", "describe", "total"]
+        assert [stage["stage"] for stage in stages] == ["preprocess", "network", "total"]
     assert result["agreement"]["people"] > 0
     page = (tmp_path / "padding.md").read_text()
     assert "| network |" in page and "160 of 256 tokens" in page and "people compared" in page

@@ -123,6 +123,10 @@ class TokenWindow:
         """Picks the window's columns of a table (g, ...)."""
         return table[self.left : self.left + self.columns]
 
+    def of_grid(self, values: Tensor) -> Tensor:
+        """Picks the window's values (B, rows, columns) of the square's (B, g, g)."""
+        return values[..., self.top : self.top + self.rows, self.left : self.left + self.columns]
+
     def of_tokens(self, table: Tensor) -> Tensor:
         """Picks the window's tokens of a table (..., g * g, C): (..., rows * columns, C), row by row."""
         square = table.unflatten(-2, (self.grid, self.grid))

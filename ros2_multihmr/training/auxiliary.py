@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.model.config import PATCH
 from ros2_multihmr.model.read_outs import nominal_focal
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.training.batches import Batch, DenseBatch
 from ros2_multihmr.training.losses import LossWeights, cross_entropy, focal
 
@@ -62,10 +63,11 @@ class AuxiliaryHeads(nn.Module):
         with torch.no_grad():
             self.read_out.bias.unflatten(0, (-1, UP * UP))[2 + KINDS :] = RARE
 
-    def forward(self, tokens: Tensor) -> Maps:
-        """Reads (B, N, C) tokens."""
-        grid = math.isqrt(tokens.shape[1])
-        cells = F.pixel_shuffle(self.read_out(tokens).transpose(1, 2).unflatten(2, (grid, grid)), UP)
+    def forward(self, tokens: Tensor, window: TokenWindow | None = None) -> Maps:
+        """Reads (B, N, C) tokens of a window, or of a whole square."""
+        window = window or TokenWindow.whole(math.isqrt(tokens.shape[1]))
+        numbers = self.read_out(tokens).transpose(1, 2).unflatten(2, (window.rows, window.columns))
+        cells = F.pixel_shuffle(numbers, UP)
         return Maps(cells[:, 0], cells[:, 1 : 1 + KINDS], cells[:, 1 + KINDS], cells[:, 2 + KINDS :])
 
 

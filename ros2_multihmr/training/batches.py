@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.model.config import PATCH
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.preprocess import NetworkView, preprocess
 from ros2_multihmr.samples.sample import Dense, Labels, Sample
 
@@ -68,6 +69,7 @@ class Batch:
         keypoint_visible: (B, P, K) 1 where the image shows the keypoint.
         visibility: (B, P) part of the silhouette that the image shows.
         dense: Truth per cell; None if no sample has any.
+        windows: B windows, the tokens of `pixels` that hold the image; for networks that learn without padding.
     """
 
     keys: tuple[str, ...]
@@ -84,6 +86,7 @@ class Batch:
     keypoint_visible: Tensor
     visibility: Tensor
     dense: DenseBatch | None = None
+    windows: tuple[TokenWindow, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -119,6 +122,7 @@ def collate(samples: Sequence[Sample], image_size: int, max_people: int) -> Batc
         k=inputs.k,
         **tensors,
         dense=_dense_batch([sample.dense for sample in samples], inputs.views),
+        windows=tuple(view.window(max_people) for view in inputs.views),
     )
 
 

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 
 from ros2_multihmr.body.body_model import BodyInfo, BodyModel
 from ros2_multihmr.model.camera_embedding import embed_camera, unproject
-from ros2_multihmr.model.detection import suppress
+from ros2_multihmr.model.detection import fill_slots, suppress
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.raw_outputs import RawOutputs
-from ros2_multihmr.training.auxiliary import AuxiliaryHeads, dense_terms, heatmap_loss
+from ros2_multihmr.training.auxiliary import UP, AuxiliaryHeads, Maps, dense_terms, heatmap_loss
 from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.losses import (
     Layout,
@@ -41,6 +41,7 @@ from ros2_multihmr.training.losses import (
     regression_terms,
 )
 from ros2_multihmr.training.targets import TargetConfig, Targets, make_targets
+from ros2_multihmr.training.unpadded import NEVER, Group, groups_of, in_order, into_square, outputs_in_order
 
 THRESHOLD = 0.3
 FINGERS = ("thumb", "index", "middle", "ring", "pinky")
@@ -97,31 +98,35 @@ class Objective(nn.Module):
 
     def targets(self, batch: Batch) -> Targets:
         """Says which token finds whom, see `make_targets`."""
-        return make_targets(batch, self.body.info, self.model.config.grid, self.target_config)
+        network = self.model.config
+        windows = batch.windows if network.padding == "cut" else ()
+        return make_targets(batch, self.body.info, network.grid, self.target_config, windows)
 
     def forward(self, batch: Batch, counts: Tensor | None = None) -> Losses:
         """Computes the loss of a batch.
 
-        Under autocast, the backbone alone computes in 16 bits; scores, people and losses have the pixels' precision.
+        Under autocast, the backbone alone computes in 16 bits; scores, people and losses have the pixels' precision. A
+        network whose `padding` is cut sees of each image its window alone.
 
         Args:
             batch: B images and their truth, on the network's device.
             counts: (3,) sum of `counts` over all ranks; None: this batch's.
         """
-        tokens = self.model.backbone(batch.pixels)
-        with torch.autocast(tokens.device.type, enabled=False):
-            return self._losses(batch, tokens.to(batch.pixels.dtype), counts)
+        groups = groups_of(batch, self.model.config)
+        tokens = [self.model.backbone(group.window.of_square(group.of(batch.pixels))) for group in groups]
+        with torch.autocast(batch.pixels.device.type, enabled=False):
+            return self._losses(batch, groups, [one.to(batch.pixels.dtype) for one in tokens], counts)
 
-    def _losses(self, batch: Batch, tokens: Tensor, counts: Tensor | None) -> Losses:
+    def _losses(self, batch: Batch, groups: list[Group], tokens: list[Tensor], counts: Tensor | None) -> Losses:
         targets = self.targets(batch)
         people, images, dense_images = (self._counts(batch, targets) if counts is None else counts).unbind()
-        logits = self.model.to_score(tokens)[..., 0].unflatten(1, targets.score_map.shape[1:])
-        features = torch.cat([tokens, embed_camera(batch.k, self.model.config)], dim=-1)
-        outputs = self.model.regress(tokens, features, batch.k, torch.sigmoid(logits), targets.slots)
+        seen = [self._see(*each, batch, targets) for each in zip(groups, tokens, strict=True)]
+        logits = in_order([part for part, _ in seen], groups)
+        outputs = outputs_in_order([part for _, part in seen], groups)
         pairs = self._pairs(batch, targets, outputs)
         terms = {name: mean_over(term, people) for name, term in self._people_terms(logits, targets, pairs).items()}
         if self.auxiliary is not None:
-            maps = self.auxiliary(tokens)
+            maps = self._maps(groups, tokens)
             dense = dense_terms(maps, batch, self.weights)
             terms |= {name: mean_over(term, dense_images) for name, term in dense.items()}
             if self.weights.heatmaps > 0:
@@ -130,6 +135,25 @@ class Objective(nn.Module):
         total = torch.stack([getattr(self.weights, name) * term for name, term in terms.items()]).sum()
         metrics = {**self._detection_metrics(logits.detach(), targets), **_people_metrics(pairs)}
         return Losses(total, {name: term.detach() for name, term in terms.items()}, metrics)
+
+    def _see(self, group: Group, tokens: Tensor, batch: Batch, targets: Targets) -> tuple[Tensor, RawOutputs]:
+        """Returns the logits of the scores and the people of a group's images, in squares."""
+        window, k = group.window, group.of(batch.k)
+        logits = self.model.to_score(tokens)[..., 0].unflatten(1, (window.rows, window.columns))
+        features = torch.cat([tokens, embed_camera(k, self.model.config, window)], dim=-1)
+        true = window.of_grid(group.of(targets.score_map))
+        slots = fill_slots(true, true.new_tensor(0.5), targets.slots.mask.shape[1])
+        outputs = self.model.regress(tokens, features, k, torch.sigmoid(logits), slots)
+        logits = into_square(logits, window, NEVER)
+        return logits, outputs._replace(scores_map=torch.sigmoid(logits))
+
+    def _maps(self, groups: list[Group], tokens: list[Tensor]) -> Maps:
+        assert self.auxiliary is not None
+        parts = []
+        for group, one in zip(groups, tokens, strict=True):
+            maps = self.auxiliary(one, group.window)
+            parts.append([into_square(values, group.window, NEVER, cells=UP) for values in maps])
+        return Maps(*(in_order(values, groups) for values in zip(*parts, strict=True)))
 
     def _people_terms(self, logits: Tensor, targets: Targets, pairs: Pairs) -> dict[str, Tensor]:
         terms = regression_terms(pairs, self.layout, self.weights)

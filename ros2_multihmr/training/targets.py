@@ -18,6 +18,7 @@ from torch import Tensor
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.config import PATCH
 from ros2_multihmr.model.detection import Slots, fill_slots
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.batches import Batch
 
@@ -60,7 +61,9 @@ class Targets(NamedTuple):
     counts: Tensor
 
 
-def make_targets(batch: Batch, info: BodyInfo, grid: int, config: TargetConfig) -> Targets:
+def make_targets(
+    batch: Batch, info: BodyInfo, grid: int, config: TargetConfig, windows: Sequence[TokenWindow] = ()
+) -> Targets:
     """Says which token finds whom.
 
     People who are hardly visible, tiny, or whose head is too near or too far off are not learned from; where something
@@ -72,9 +75,11 @@ def make_targets(batch: Batch, info: BodyInfo, grid: int, config: TargetConfig) 
         info: The body of the batch.
         grid: Tokens per side g.
         config: The rules' numbers.
+        windows: B windows of the tokens that can find somebody; none: all tokens can.
     """
     point, seen = anchor_points(batch, info)
-    cell = (point / PATCH).floor().long().clamp(0, grid - 1)
+    low, high = _corners(windows or [TokenWindow.whole(grid)], point.device)
+    cell = (point / PATCH).floor().long().clamp(low, high)
     token = cell[..., 1] * grid + cell[..., 0]
     clear = batch.people & seen & _learnable(batch, point, info, grid * PATCH, config)
     kept = clear & ~_behind_another(token, clear, batch.center[..., 2])
@@ -118,6 +123,13 @@ def _learnable(batch: Batch, point: Tensor, info: BodyInfo, size: int, config: T
     offset = (batch.keypoints_px[:, :, info.center_joint] - point).abs().amax(-1)
     enough = (batch.visibility >= config.min_visibility) & (extent_px >= config.min_size_px)
     return enough & (depth > MIN_DEPTH_M) & (offset <= config.max_offset * size)
+
+
+def _corners(windows: Sequence[TokenWindow], device: torch.device) -> tuple[Tensor, Tensor]:
+    """(B or 1, 1, 2) column and row of the first and of the last tokens."""
+    low = torch.tensor([[window.left, window.top] for window in windows], device=device)
+    size = torch.tensor([[window.columns, window.rows] for window in windows], device=device)
+    return low[:, None], (low + size - 1)[:, None]
 
 
 def _behind_another(token: Tensor, people: Tensor, depth: Tensor) -> Tensor:
