@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,9 +77,9 @@ def join_people(parts: Sequence[People]) -> People:
     """Joins what was found in several groups of images, at least one."""
     if len(parts) == 1:
         return parts[0]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
-    people = People(**arrays, **tensors)
+    fields: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    fields |= {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
+    people = People(**fields)
     return people.select(np.lexsort((-people.scores, people.image)))
 
 
