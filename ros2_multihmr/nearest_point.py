@@ -63,6 +63,7 @@ class MeshIndex:
         self._patches = _rows(groups)  # (B, P) triangles; a shorter patch begins again at its end
         self._once = np.arange(self._patches.shape[1]) < np.array([len(group) for group in groups])[:, None]
         self._vertices = _rows(used)  # (B, Q)
+        self._columns = np.ascontiguousarray(self._vertices.T)
         local = [np.searchsorted(ids, faces[patch]) for ids, patch in zip(used, self._patches, strict=True)]
         self._corners = np.stack(local)  # (B, P, 3) places in a row of _vertices
 
@@ -89,7 +90,8 @@ class MeshIndex:
         return Nearest(offsets + exact, np.where(inside, -distances, distances), triangle[winners].reshape(shape))
 
     def _boxes(self, posed: Floats) -> _Boxes:
-        corners = posed.take(self._vertices.T, axis=1)  # (N, Q, B, 3): extremes of Q long rows, which is fast
+        # (N, Q, B, 3): extremes of Q long rows, which is fast; "clip" checks no index, and all are right.
+        corners = posed.take(self._columns, axis=1, mode="clip")
         low, high = (np.moveaxis(edge, 2, 0).copy() for edge in (corners.min(axis=1), corners.max(axis=1)))
         return _Boxes(low, high)
 

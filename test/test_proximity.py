@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
+from ros2_multihmr import cli
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.humans import Humans
@@ -224,3 +227,17 @@ def test_spheres_are_read():
 def test_what_is_no_sphere_is_refused(frames, spheres, told):
     with pytest.raises(ValueError, match=told):
         parse_spheres(frames, spheres)
+
+
+# ---- the benchmark
+
+
+def test_benchmark_tells_times_and_the_truth(tmp_path):
+    arguments = ["--people", "2", "--spheres", "2", "--scenes", "1", "--brute-force", "1", "--repeats", "2"]
+    assert cli.main(["benchmark", "proximity", *arguments, "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "proximity.json").read_text())
+    whats = ["distances", "distances by brute force", "fit capsules", "move capsules"]
+    assert [row["what"] for row in result["rows"]] == whats and all(row["median_ms"] > 0 for row in result["rows"])
+    assert result["findings"]["difference_mm"] < 1.0 and result["findings"]["contained"] > 0.95
+    page = (tmp_path / "proximity.md").read_text()
+    assert "| distances by brute force |" in page and result["hardware"]["cpu"] in page
