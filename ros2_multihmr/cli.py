@@ -45,6 +45,9 @@ VERBS = {
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
     "benchmark padding": Verb("ros2_multihmr.padding_benchmark", "what leaving the padding out saves and changes"),
     "benchmark startup": Verb("ros2_multihmr.startup", "time and memory until the first image is done"),
+    "benchmark proximity": Verb(
+        "ros2_multihmr.proximity_benchmark", "distances of a robot's links to people, and capsules: time and truth"
+    ),
     "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),
     "benchmark transport": Verb("ros2_multihmr.ros.transport_benchmark", "how many images arrive in another process"),
 }
