@@ -103,8 +103,8 @@ class MeshIndex:
         """
         bound, middle = _box_squares(boxes, points)  # (N, K, B)
         likely = middle.argmin(axis=2)
-        pairs = np.unravel_index(np.arange(likely.size), likely.shape)
-        reach = _reach(self._seen(posed, points, *pairs, likely.ravel()))
+        mesh, point = np.unravel_index(np.arange(likely.size), likely.shape)
+        reach = _reach(self._seen(posed, points, mesh, point, likely.ravel()))
         mesh, point, patch = np.nonzero(bound <= np.square(reach).reshape(likely.shape)[..., None])
         vertices, pair = self._seen(posed, points, mesh, point, patch), mesh * len(points) + point
         reach = np.minimum.reduceat(_reach(vertices), np.searchsorted(pair, np.arange(likely.size)))[pair]
@@ -167,7 +167,7 @@ def brute_force(vertices: Floats, faces: NDArray[np.integer], center: Floats) ->
 
 def _patches(centroids: Floats) -> list[Indices]:
     """B groups of triangles: halved along the longest side, again and again."""
-    groups = [np.arange(len(centroids))]
+    groups: list[Indices] = [np.arange(len(centroids))]
     while len(groups[0]) > _PATCH_TRIANGLES:
         groups = [half for group in groups for half in _halves(centroids, group)]
     return groups
