@@ -50,7 +50,7 @@ class Walk:
         roots: (F, P, 3) halfway between the hips, in the world [m].
         velocities: (F, P, 3) of the roots, averaged over a step, in the world [m/s].
         present: (F, P) True where any of a person is in the image, hidden or not, from when the person was to be seen
-            for the first time: nobody can know of somebody before.
+            for the first time since coming into the image: nobody can know of somebody before.
         visible: (F, P) True where the head is in the image and the person is not hidden.
         moving_camera: True if the camera moves.
     """
@@ -279,4 +279,12 @@ def _visibility(mesh: Array, points: Array, pillars: list[Array], camera: Camera
         at = camera.cx + camera.fx * pillar[:, 0] / pillar[:, 1]
         hidden |= (depth > pillar[:, 1:]) & (np.abs(px[..., 0] - at[:, None, None]) < side[:, None, None]).all(-1)
     visible = present & camera.contains(px[:, :, 0]) & ~hidden
-    return present & np.logical_or.accumulate(visible), visible
+    return _known(present, visible), visible
+
+
+def _known(present: Mask, visible: Mask) -> Mask:
+    """(F, P) True from where somebody is visible until the person has left the image."""
+    known = present & visible
+    for f in range(1, len(known)):
+        known[f] |= present[f] & known[f - 1]
+    return known

@@ -3,12 +3,13 @@
 The cost of a pair is minus twice the log-likelihood of the place, given the prediction (so a track of which little is
 known does not draw people away from one that is sure), plus how far body size and pose differ, in standard deviations
 squared and up to a limit: these break ties, they never forbid a pair. As in ByteTrack (arXiv:2110.06864), confident
-detections choose first and weak ones take what is left.
+detections choose first and weak ones take what is left. Who is left then may have jumped along the ray, as a network's
+idea of somebody's size does: such a person goes on with a wider gate, instead of leaving a ghost beside a newcomer.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -17,13 +18,17 @@ from scipy.optimize import linear_sum_assignment
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _FORBIDDEN = 1e6
-_SIZE_LIMIT, _POSE_LIMIT = 9.0, 9.0  # a wrong size or pose of one image must not outweigh the place
+_ROWS, _COLUMNS = np.triu_indices(3)
+_WIDE_GATE, _WIDE_S = 3.0, 0.5  # for who jumped: the detector is wrong in another way than an image ago
+_SIZE_LIMIT, _POSE_LIMIT, _APPEARANCE_LIMIT = 9.0, 9.0, 9.0  # wrong looks of one image must not outweigh the place
+_NEW_LOOK = 0.1  # share of an image in what is remembered of an appearance
 _SWING_M = 0.02  # of the hips, while walking
 _POSE_DRIFT = 0.3  # how fast a pose that is not seen becomes uncertain [m/s]
 # Re-entry: who left may have turned and run; who comes back must be as tall, and there must not be two such people.
@@ -37,14 +42,16 @@ class Looks(NamedTuple):
     Attributes:
         size: (N, B) lengths of the body's bones [m].
         pose: (N, 3 B) joints seen from the hips, along the axes of the fixed frame [m].
+        appearance: (N, D) unit vectors, alike for images of one person; zeros for who has none.
     """
 
     size: Array
     pose: Array
+    appearance: Array
 
     def select(self, keep: Indices) -> Looks:
         """Returns the people with the indices `keep`."""
-        return Looks(self.size[keep], self.pose[keep])
+        return Looks(self.size[keep], self.pose[keep], self.appearance[keep])
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,16 @@ class Seen:
     Attributes:
         position: (N, 3) halfway between the hips [m].
         covariance: (N, 3, 3) of what changes from image to image.
+        whole: (N, 3, 3) of all errors.
+        ray: (N, 3) unit rays from the camera.
         scores: (N,) detection scores.
         looks: Size and pose.
     """
 
     position: Array
     covariance: Array
+    whole: Array
+    ray: Array
     scores: Array
     looks: Looks
 
@@ -68,33 +79,58 @@ class Seen:
 
     def select(self, keep: Indices) -> Seen:
         """Returns the people with the indices `keep`."""
-        return Seen(self.position[keep], self.covariance[keep], self.scores[keep], self.looks.select(keep))
+        return Seen(
+            self.position[keep],
+            self.covariance[keep],
+            self.whole[keep],
+            self.ray[keep],
+            self.scores[keep],
+            self.looks.select(keep),
+        )
+
+    def unsure(self, which: NDArray[np.bool_]) -> Seen:
+        """Returns the people; of those whom the mask names, every error may have changed since the last image."""
+        return replace(self, covariance=np.where(which[:, None, None], self.whole, self.covariance))
 
 
-def seen_people(humans: Humans, transform: Array, jitter: float) -> Seen:
+def seen_people(humans: Humans, transform: Array, noise: DetectorNoise, appearance: Array) -> Seen:
     """Takes what the tracker needs of people.
 
     Args:
         humans: N people.
         transform: (4, 4) T_fixed_camera.
-        jitter: Part of the distance's standard deviation that changes from image to image.
+        noise: Parts of the standard deviations that change from image to image.
+        appearance: (N, D) what they look like, of any length; zeros or NaN for who has no appearance.
     """
     rotation, translation = transform[:3, :3], transform[:3, 3]
     joints, parents = _main_bones(humans.body)
     bones = humans.joints[:, joints].astype(np.float64)
     lengths = np.linalg.norm(bones - humans.joints[:, parents], axis=-1)
     pose = (bones - humans.origin[:, None]) @ rotation.T
+    origin = humans.origin.astype(np.float64)
+    ray = origin / np.maximum(np.linalg.norm(origin, axis=1, keepdims=True), 1e-9)
+    along = ray[:, :, None] * ray[:, None, :]
+    shrink = noise.across * (np.eye(3) - along) + noise.along * along
+    whole, swing = humans.covariance[:, :3, :3].astype(np.float64), _SWING_M**2 * np.eye(3)
     return Seen(
-        position=humans.origin @ rotation.T + translation,
-        covariance=rotation @ _changing(humans, jitter) @ rotation.T,
+        position=origin @ rotation.T + translation,
+        covariance=rotation @ (shrink @ whole @ shrink + swing) @ rotation.T,
+        whole=rotation @ (whole + swing) @ rotation.T,
+        ray=ray @ rotation.T,
         scores=humans.scores.astype(np.float64),
-        looks=Looks(lengths, pose.reshape(len(humans), 3 * len(joints))),
+        looks=Looks(lengths, pose.reshape(len(humans), 3 * len(joints)), _unit(appearance)),
     )
+
+
+def remembered(before: Array, now: Array) -> Array:
+    """Returns (N, D) appearances: what is known, and a part of what is seen."""
+    share = np.where(before.any(axis=1), _NEW_LOOK, 1.0)[:, None]
+    return np.where(now.any(axis=1)[:, None], _unit(before + share * (now - before)), before)
 
 
 def associate(
     motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig
-) -> tuple[Indices, Indices]:
+) -> tuple[Indices, Indices, NDArray[np.bool_]]:
     """Finds who is who.
 
     Args:
@@ -105,15 +141,34 @@ def associate(
         config: Settings.
 
     Returns:
-        Indices of tracks and of people seen, pair by pair.
+        Indices of tracks and of people seen, pair by pair; and True for pairs that fit only if all that may be wrong
+        with the place has changed since the last image.
     """
-    cost = _pair_cost(motion, looks, unseen_s, seen, config)
-    first = np.flatnonzero(seen.scores >= config.track_begin_score)
-    tracks, people = assign(cost[:, first])
-    people = first[people]
-    left, weak = np.setdiff1d(np.arange(len(motion)), tracks), np.flatnonzero(seen.scores < config.track_begin_score)
-    more_tracks, more_people = assign(cost[np.ix_(left, weak)])
-    return np.concatenate([tracks, left[more_tracks]]), np.concatenate([people, weak[more_people]])
+    beyond = _looks_cost(looks, unseen_s, seen, config)
+    cost = _place_cost(motion, seen.position, seen.covariance, config.track_gate) + beyond
+    strong = seen.scores >= config.track_begin_score
+    tracks, people = assign(cost[:, strong])
+    people = np.flatnonzero(strong)[people]
+    tracks, people = _and_then(cost, tracks, people, ~strong)
+    near = len(tracks)
+    if near < min(len(motion), len(seen)):
+        wide = _place_cost(motion, seen.position, seen.whole, _WIDE_GATE) + beyond
+        wide[unseen_s > _WIDE_S] = _FORBIDDEN
+        tracks, people = _and_then(wide, tracks, people, np.ones(len(seen), bool))
+    return tracks, people, np.arange(len(tracks)) >= near
+
+
+def _and_then(
+    cost: Array, tracks: Indices, people: Indices, allowed: NDArray[np.bool_]
+) -> tuple[Indices, Indices]:
+    """The pairs, and those among everybody who is left and allowed."""
+    track_left, person_left = np.ones(len(cost), bool), allowed.copy()
+    track_left[tracks], person_left[people] = False, False
+    rows, columns = np.flatnonzero(track_left), np.flatnonzero(person_left)
+    if not len(rows) or not len(columns):
+        return tracks, people
+    more, who = assign(cost[np.ix_(rows, columns)])
+    return np.concatenate([tracks, rows[more]]), np.concatenate([people, columns[who]])
 
 
 def returning(places: Array, size: Array, away_s: Array, seen: Seen, size_sigma_m: Array) -> tuple[Indices, Indices]:
@@ -151,30 +206,32 @@ def _is_clear(cost: Array, row: int, column: int) -> bool:
     return bool((rivals > cost[row, column] + _RETURN_MARGIN).all())
 
 
-def _pair_cost(motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig) -> Array:
-    distance, log_volume = _mahalanobis(motion, seen)
+def _looks_cost(looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig) -> Array:
+    """(T, N) what size, pose and appearance say, each up to a limit."""
     size = _mean_square(looks.size, seen.looks.size) / config.track_size_sigma_m**2
     pose_sigma = config.track_pose_sigma_m + _POSE_DRIFT * unseen_s
     pose = 3 * _mean_square(looks.pose, seen.looks.pose) / pose_sigma[:, None] ** 2
-    cost = distance + log_volume + np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
-    cost[distance > config.track_gate**2] = _FORBIDDEN
-    return cost
+    cost = np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
+    if not seen.looks.appearance.any():
+        return cost
+    both = looks.appearance.any(axis=1)[:, None] & seen.looks.appearance.any(axis=1)
+    unlike = (1.0 - looks.appearance @ seen.looks.appearance.T) / config.track_appearance_sigma
+    return cost + np.where(both, np.minimum(unlike, _APPEARANCE_LIMIT), 0.0)
 
 
-def _mahalanobis(motion: Motion, seen: Seen) -> tuple[Array, Array]:
-    """(T, N) squared distances in standard deviations, and logarithms of the covariances' determinants.
+def _place_cost(motion: Motion, position: Array, covariance: Array, gate: float) -> Array:
+    """(T, N) minus twice the log-likelihoods of places.
 
-    By the adjugate, entry by entry: thousands of 3 x 3 inverses take milliseconds.
+    The determinant and the inverse by the adjugate, entry by entry: thousands of 3 x 3 inverses take milliseconds.
     """
-    x, y, z = np.moveaxis(seen.position[None] - motion.position[:, None], -1, 0)
-    rows, columns = np.triu_indices(3)
-    known, measured = motion.covariance[:, rows, columns].T, seen.covariance[:, rows, columns].T
+    x, y, z = (position[None, :, i] - motion.position[:, None, i] for i in range(3))
+    known, measured = motion.covariance[:, _ROWS, _COLUMNS].T, covariance[:, _ROWS, _COLUMNS].T
     a, b, c, d, e, f = known[:, :, None] + measured[:, None]
     aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
     determinant = a * aa + b * bb + c * cc
     dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
-    square = aa * x * x + dd * y * y + ff * z * z + 2 * (bb * x * y + cc * x * z + ee * y * z)
-    return square / determinant, np.log(determinant)
+    square = (aa * x * x + dd * y * y + ff * z * z + 2 * (bb * x * y + cc * x * z + ee * y * z)) / determinant
+    return np.where(square > gate**2, _FORBIDDEN, square + np.log(determinant))
 
 
 def _mean_square(first: Array, second: Array) -> Array:
@@ -183,16 +240,11 @@ def _mean_square(first: Array, second: Array) -> Array:
     return np.maximum(total, 0.0) / max(first.shape[1], 1)
 
 
-def _changing(humans: Humans, jitter: float) -> Array:
-    """(N, 3, 3) covariances of what changes from image to image: all of it across the ray, a part along it.
-
-    A distance that is wrong stays wrong for a while, as it comes from how tall a person is taken to be; and steps make
-    the hips swing about any steady motion.
-    """
-    origin = humans.origin.astype(np.float64)
-    ray = origin / np.maximum(np.linalg.norm(origin, axis=1, keepdims=True), 1e-9)
-    shrink = np.eye(3) - (1.0 - jitter) * ray[:, :, None] * ray[:, None, :]
-    return shrink @ humans.covariance[:, :3, :3] @ shrink + _SWING_M**2 * np.eye(3)
+def _unit(vectors: Array) -> Array:
+    """(N, D) vectors of length 1; zeros for those that are not finite, or zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    good = np.isfinite(length) & (length > 0.0)
+    return np.where(good, vectors, 0.0) / np.where(good, length, 1.0)
 
 
 def _main_bones(body: BodyInfo) -> tuple[list[int], list[int]]:

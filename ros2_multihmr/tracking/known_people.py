@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.tracking.association import Looks, Seen
+from ros2_multihmr.tracking.association import Looks, Seen, remembered
+from ros2_multihmr.tracking.existence import Existence
 from ros2_multihmr.tracking.fixed_frame import inverse
+from ros2_multihmr.tracking.motion_filter import MotionFilter
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.reposing import moved
 
@@ -35,10 +38,11 @@ class KnownPeople:
 
     Attributes:
         ids: (T,) their ids.
-        motion: Their motion in the fixed frame.
+        filter: Their motion in the fixed frame.
         looks: Size, and the pose when they were seen last.
         began_s: (T,) stamp at which the track began.
         seen_s: (T,) stamp at which the person was seen last.
+        existence: How likely each is still there.
         hits: (T,) number of images in which the person was seen.
         streak: (T,) the same since the person was last gone for a while.
         sightings: The last image of each.
@@ -46,10 +50,11 @@ class KnownPeople:
     """
 
     ids: NDArray[np.int64]
-    motion: Motion
+    filter: MotionFilter
     looks: Looks
     began_s: Array
     seen_s: Array
+    existence: Existence
     hits: NDArray[np.int64]
     streak: NDArray[np.int64]
     sightings: tuple[Sighting, ...]
@@ -57,6 +62,11 @@ class KnownPeople:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def motion(self) -> Motion:
+        """Motion in the fixed frame."""
+        return self.filter.motion
 
     @staticmethod
     def begin(
@@ -66,10 +76,11 @@ class KnownPeople:
         stamps = np.full(len(ids), stamp_s)
         return KnownPeople(
             ids=np.array(ids, np.int64),
-            motion=Motion.begin(seen.position, seen.covariance, agility),
+            filter=MotionFilter.begin(seen.position, seen.covariance, agility),
             looks=seen.looks,
             began_s=stamps,
             seen_s=stamps,
+            existence=Existence.begin(seen.scores),
             hits=np.ones(len(ids), np.int64),
             streak=np.ones(len(ids), np.int64),
             sightings=tuple(sightings),
@@ -79,7 +90,17 @@ class KnownPeople:
     def predicted(self, dt_s: float, agility: float) -> KnownPeople:
         """Returns the people after some time; what is kept aside of them goes on, too."""
         before = tuple(one and one.predicted(dt_s, agility) for one in self.before)
-        return replace(self, motion=replace(self.motion, agility=agility).predicted(dt_s), before=before)
+        return replace(
+            self,
+            filter=replace(self.filter, agility=agility).predicted(dt_s),
+            existence=self.existence.predicted(dt_s),
+            before=before,
+        )
+
+    def missed(self) -> KnownPeople:
+        """Returns the people after none of them was seen."""
+        before = tuple(one and one.missed() for one in self.before)
+        return replace(self, existence=self.existence.missed(), before=before)
 
     def updated(self, seen: Seen, sightings: Sequence[Sighting], stamp_s: float, confirm_images: int) -> KnownPeople:
         """Returns the people after all of them were seen."""
@@ -88,9 +109,10 @@ class KnownPeople:
         size = self.looks.size + gain * (seen.looks.size - self.looks.size)
         return replace(
             self,
-            motion=replace(self.motion.updated(seen.position, seen.covariance), valid=hits >= confirm_images),
-            looks=Looks(size, seen.looks.pose),
+            filter=replace(self.filter.updated(seen.position, seen.covariance), valid=hits >= confirm_images),
+            looks=Looks(size, seen.looks.pose, remembered(self.looks.appearance, seen.looks.appearance)),
             seen_s=np.full(len(self), stamp_s),
+            existence=self.existence.seen(seen.scores),
             hits=hits,
             streak=streak,
             sightings=tuple(sightings),
@@ -108,8 +130,9 @@ class KnownPeople:
         sightings = tuple(self.sightings[i] for i in keep)
         before = tuple(self.before[i] for i in keep)
         return KnownPeople(
-            motion=self.motion.select(keep),
+            filter=self.filter.select(keep),
             looks=self.looks.select(keep),
+            existence=self.existence.select(keep),
             sightings=sightings,
             before=before,
             **arrays,
@@ -117,18 +140,26 @@ class KnownPeople:
 
     def join(self, *others: KnownPeople) -> KnownPeople:
         """Returns these people and then the others."""
-        both = self
-        for other in others:
-            arrays = {name: np.concatenate([getattr(both, name), getattr(other, name)]) for name in _ARRAYS}
-            looks = Looks(*(np.concatenate(parts) for parts in zip(both.looks, other.looks)))
-            both = KnownPeople(
-                motion=both.motion.join(other.motion),
-                looks=looks,
-                sightings=both.sightings + other.sightings,
-                before=both.before + other.before,
-                **arrays,
-            )
-        return both
+        everybody = [part for part in (self, *others) if len(part)] or [self]
+        if len(everybody) == 1:
+            return everybody[0]
+        first, rest = everybody[0], everybody[1:]
+        return KnownPeople(
+            filter=first.filter.join(*(one.filter for one in rest)),
+            looks=Looks(*(np.concatenate(parts) for parts in zip(*(one.looks for one in everybody)))),
+            existence=first.existence.join(*(one.existence for one in rest)),
+            sightings=sum((one.sightings for one in everybody), ()),
+            before=sum((one.before for one in everybody), ()),
+            **{name: np.concatenate([getattr(one, name) for one in everybody]) for name in _ARRAYS},
+        )
+
+    def with_features(self, count: int) -> KnownPeople:
+        """Returns the people without their appearances, if those do not have so many numbers."""
+        if self.looks.appearance.shape[1] == count:
+            return self
+        before = tuple(one and one.with_features(count) for one in self.before)
+        looks = self.looks._replace(appearance=np.zeros((len(self), count)))
+        return replace(self, looks=looks, before=before)
 
     def ghosts(self, transform: Array, camera: Camera, *, vertices: bool) -> tuple[Humans, NDArray[np.bool_]]:
         """Puts people who are not seen where they should be: as they were, moved by their velocity; scores are 0.

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.tracking.association import Seen, associate, returning, seen_people
+from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.fixed_frame import FixedFrame, inverse
 from ros2_multihmr.tracking.identities import IdPool
 from ros2_multihmr.tracking.known_people import KnownPeople, Sighting
+from ros2_multihmr.tracking.motion_filter import MotionFilter
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
@@ -29,6 +31,8 @@ _logger = logging.getLogger("ros2_multihmr")
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _HARDLY_KNOWN_S = 2.0  # for so long, somebody may be known again who was seen in too few images to be predicted
+_KNOWN_WELL = 10  # sightings from which somebody's motion is as sure as the filter says
+_SEEABLE = 0.25  # part of somebody's box that must be in the image for the person to be found
 _BRIEF_S = 0.5  # who was gone for longer is taken to be back only after being seen in as many images again
 
 
@@ -120,9 +124,17 @@ class Tracker:
         self._known: KnownPeople | None = None  # whom it follows
         self._away: KnownPeople | None = None  # whom it has lost, but would know again
         self._body = ""
+        self._noise: DetectorNoise | None = None
+        self._features = 0
 
     def update(
-        self, humans: Humans, camera: Camera, stamp_s: float, T_world_camera: NDArray[np.floating] | None = None
+        self,
+        humans: Humans,
+        camera: Camera,
+        stamp_s: float,
+        T_world_camera: NDArray[np.floating] | None = None,
+        *,
+        appearance: NDArray[np.floating] | None = None,
     ) -> Tracked:
         """Takes in the people of one image.
 
@@ -131,23 +143,32 @@ class Tracker:
             camera: Camera that took it.
             stamp_s: When [s]. Before the last one's, or people of another body: everything starts anew.
             T_world_camera: (4, 4) pose of the camera in a fixed frame; None: the camera has not moved since the last.
+            appearance: (N, D) what the people look like, alike (by the cosine) for images of one person; rows of zeros or
+                NaN for who has none; None for nobody. It breaks ties.
 
         Raises:
-            ValueError: The stamp is not finite, or the pose is no rigid transform.
+            ValueError: The stamp is not finite, the pose no rigid transform, or appearances are not one row for each person.
         """
         if not np.isfinite(stamp_s):
             raise ValueError(f"update: expected a finite stamp in seconds, got {stamp_s!r}")
         if stamp_s < self._stamp_s or humans.body.name != self._body:
             self.reset()
         config, transform = self.config, self._frame.follow(T_world_camera)
-        humans = _with_place(humans)
-        seen = seen_people(humans, transform, config.track_jitter)
+        features = self._appearance(appearance, len(humans))
+        placed = _with_place(humans)
+        humans, features = (humans, features) if placed.all() else (humans.select(placed), features[placed])
+        noise = self._noise or DetectorNoise(config.track_jitter)
+        seen = seen_people(humans, transform, noise, features)
         sightings = [Sighting(humans, index, transform) for index in range(len(humans))]
         known, late = self._followed(seen, humans.body.name, stamp_s)
-        tracks, people = associate(known.motion, known.looks, stamp_s - known.seen_s, seen, config)
+        tracks, people, jumped = associate(known.motion, known.looks, stamp_s - known.seen_s, seen, config)
         gone = stamp_s - known.seen_s[tracks] > _BRIEF_S
+        self._noise = _learned(noise, known.select(tracks[~jumped]), seen.select(people[~jumped]), stamp_s)
+        unsure = np.zeros(len(seen), bool)
+        unsure[people[jumped]] = True
+        seen = seen.unsure(unsure)
         found = _found(known.select(tracks).doubting(gone), people, seen, sightings, stamp_s, config)
-        missed = _disappointed(known.select(np.setdiff1d(np.arange(len(known)), tracks)), config)
+        missed = _disappointed(known.select(np.setdiff1d(np.arange(len(known)), tracks)).missed(), config)
         fresh = np.setdiff1d(np.flatnonzero(seen.scores >= config.track_begin_score), people)
         back, back_people = self._returned(fresh, seen, sightings, stamp_s)
         new, new_people = self._begun(np.setdiff1d(fresh, back_people), seen, sightings, stamp_s)
@@ -155,6 +176,19 @@ class Tracker:
         found, people = found.join(back, new), np.concatenate([people, back_people, new_people])
         order = np.argsort(people)
         return self._told(found.select(order), people[order], missed, late, humans, camera, transform, stamp_s)
+
+    def _appearance(self, appearance: NDArray[np.floating] | None, count: int) -> Array:
+        """(N, D) appearances; those remembered are forgotten if their number of features changes."""
+        if appearance is None:
+            return np.zeros((count, self._features))
+        given = np.asarray(appearance, np.float64)
+        if given.ndim != 2 or len(given) != count:
+            raise ValueError(f"appearance: expected one row for each of {count} people, got shape {given.shape}")
+        if given.shape[1] != self._features:
+            self._features = given.shape[1]
+            self._known = self._known and self._known.with_features(self._features)
+            self._away = self._away and self._away.with_features(self._features)
+        return given
 
     def _followed(self, seen: Seen, body: str, stamp_s: float) -> tuple[KnownPeople, KnownPeople]:
         """Everybody at the time of the image, and those who have not been seen for too long."""
@@ -225,7 +259,8 @@ class Tracker:
         if len(unseen):
             ghosts, there = unseen.ghosts(transform, camera, vertices=humans.has_vertices)
             stays = (np.arange(len(unseen)) < len(missed)) & (unseen.hits >= self.config.track_confirm_images)
-            stays[there] &= _in_view(ghosts, camera)
+            stays &= unseen.existence.there >= self.config.track_belief
+            stays[there] &= _in_view(ghosts, camera) > _SEEABLE
             first = np.argsort(~stays, kind="stable")
             gone = missed.select(np.flatnonzero(~stays[: len(missed)]))
             self._lose(gone, np.full(len(gone), stamp_s))
@@ -259,7 +294,7 @@ def _found(
     """Known people, seen again; `restart` for those of whose motion nothing is left."""
     here = seen.select(people)
     if restart:
-        known = dataclasses.replace(known, motion=Motion.begin(here.position, here.covariance, config.track_agility))
+        known = dataclasses.replace(known, filter=MotionFilter.begin(here.position, here.covariance, config.track_agility))
     return known.updated(here, [sightings[i] for i in people], stamp_s, config.track_confirm_images)
 
 
@@ -274,21 +309,30 @@ def _disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
     return kept[0].join(*kept[1:])
 
 
-def _in_view(humans: Humans, camera: Camera) -> NDArray[np.bool_]:
-    """(N,) True for people whose box reaches into the image."""
-    low, high = humans.bbox[:, :2], humans.bbox[:, 2:]
-    inside = (high > -0.5) & (low < (camera.width - 0.5, camera.height - 0.5))
-    return np.asarray(inside.all(axis=1))
+def _learned(noise: DetectorNoise, known: KnownPeople, seen: Seen, stamp_s: float) -> DetectorNoise:
+    """The detector's noise after pairs of people who are known well, and who they are now."""
+    well = np.flatnonzero((known.hits >= _KNOWN_WELL) & (stamp_s - known.seen_s < _BRIEF_S) & (stamp_s > known.seen_s))
+    known, seen = known.select(well), seen.select(well)
+    expected = known.motion.covariance[:, :3, :3] + seen.covariance
+    return noise.learned(seen.position - known.motion.position, expected, seen.ray)
 
 
-def _with_place(humans: Humans) -> Humans:
+def _in_view(humans: Humans, camera: Camera) -> Array:
+    """(N,) part of each person's box that lies in the image; 0 for who has none."""
+    low, high = humans.bbox[:, :2].astype(np.float64), humans.bbox[:, 2:].astype(np.float64)
+    inside = np.minimum(high, (camera.width - 0.5, camera.height - 0.5)) - np.maximum(low, -0.5)
+    part = np.clip(inside + 1.0, 0.0, None) / (high - low + 1.0)  # a box of no size is a pixel
+    return np.nan_to_num(part.prod(axis=1))
+
+
+def _with_place(humans: Humans) -> NDArray[np.bool_]:
+    """(N,) True for people with a finite place."""
     arrays = (
         humans.origin,
         humans.covariance[:, :3, :3].reshape(-1, 9),
         humans.joints.reshape(len(humans), 3 * len(humans.body.joint_names)),
     )
     finite = np.asarray(np.isfinite(np.concatenate(arrays, axis=1)).all(axis=1))
-    if finite.all():
-        return humans
-    _logger.warning("left out %d people without a finite place", int((~finite).sum()))
-    return humans.select(finite)
+    if not finite.all():
+        _logger.warning("left out %d people without a finite place", int((~finite).sum()))
+    return finite

@@ -25,6 +25,13 @@ class TrackerConfig(Settings):
     track_predict_s: float = setting(
         2.0, "Longest time that a person who is not seen is predicted [s]", low=0.0, high=60.0, runtime=True
     )
+    track_belief: float = setting(
+        0.4,
+        "Probability of being still there from which a person who is not seen is predicted; 0: always for track_predict_s",
+        low=0.0,
+        high=1.0,
+        runtime=True,
+    )
     track_id_cooldown_s: float = setting(
         10.0,
         "Time for which a lost person's id waits for that person; others get it only afterwards [s]",
@@ -45,7 +52,8 @@ class TrackerConfig(Settings):
     )
     track_jitter: float = setting(
         0.25,
-        "Part of a distance's standard deviation that changes from image to image; the rest stays with the person",
+        "Part of a distance's standard deviation that changes from image to image, to begin with: it is learned from the "
+        "people who are followed",
         low=0.01,
         high=1.0,
         runtime=True,
@@ -57,6 +65,9 @@ class TrackerConfig(Settings):
         0.1, "Spread of the joints about the hips from image to image [m]; large: poses tell nobody apart", low=1e-3,
         runtime=True,
     )  # fmt: skip
+    track_appearance_sigma: float = setting(
+        0.05, "Spread of one person's appearances, as 1 - cosine; large: appearances tell nobody apart", low=1e-4, runtime=True
+    )
 
 
 @dataclass(frozen=True)
