@@ -4,6 +4,8 @@
 The clip's people cross the way of a simulated base, slow_for_people.py lets them pass, nav2/people_obstacles.py marks
 the ground that they take.
 
+Time is simulated (/clock), and passes --slow times as slowly as ours: so a busy machine draws the same picture.
+
 python examples/look_from_above.py --out out/examples.png
 """
 
@@ -25,6 +27,7 @@ from people_on_the_ground import Person, at_this_velocity, matrix, on_the_ground
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.time import Time
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from sensor_msgs_py.point_cloud2 import read_points_numpy
 from tf2_ros import Buffer, TransformException, TransformListener
@@ -40,10 +43,13 @@ PAPER, GRID, VIEW, INK, MARKED = (250, 250, 247), (222, 224, 226), (238, 243, 25
 
 
 class Onlooker(Node):
-    """Knows who is where."""
+    """Knows who is where, and makes time pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, slow: float) -> None:
         super().__init__("onlooker")
+        self.slow, self.start_s, self.now_s = slow, time.monotonic(), 0.0
+        self.time = self.create_publisher(Clock, "/clock", 5)
+        self.create_timer(0.01, self.on_time)
         self.tf = Buffer()
         self.listener = TransformListener(self.tf, self)
         self.people: list[Person] = []
@@ -55,9 +61,14 @@ class Onlooker(Node):
         self.create_subscription(PointCloud2, "/people_obstacles/marking", self.on_cloud, 5)
         self.create_subscription(Twist, "cmd_vel", self.on_command, 5)
 
+    def on_time(self) -> None:
+        """Tells everybody the time."""
+        self.now_s = 100.0 + (time.monotonic() - self.start_s) / self.slow
+        self.time.publish(Clock(clock=Time(nanoseconds=round(self.now_s * 1e9)).to_msg()))
+
     def on_people(self, people: HumanArray) -> None:
         """Remembers people, and when the first came."""
-        self.began_s = self.began_s or time.monotonic()
+        self.began_s = self.began_s or self.now_s
         there = [human for human in people.humans if human.tracking_state != Human.TRACK_LOST]
         self.people = [
             on_the_ground(human, self.camera, at_this_velocity(human, self.camera, 1.0, 0.0)) for human in there
@@ -136,14 +147,19 @@ def look(group: ProcessGroup, executor: SingleThreadedExecutor, onlooker: Onlook
     until(lambda: onlooker.began_s > 0.0, READY_S)
     pictures = []
     for moment_s in MOMENTS_S:
-        until(lambda moment_s=moment_s: time.monotonic() - onlooker.began_s >= moment_s, READY_S)
-        pictures.append(picture(onlooker, time.monotonic() - onlooker.began_s))
+        until(lambda moment_s=moment_s: onlooker.now_s - onlooker.began_s >= moment_s, READY_S)
+        pictures.append(picture(onlooker, onlooker.now_s - onlooker.began_s))
     return pictures
 
 
 def start(group: ProcessGroup, script: str, parameters: dict) -> None:
     """Starts an example."""
-    command = [sys.executable, "-u", str(Path(__file__).parent / script), *ros_arguments(parameters)]
+    command = [
+        sys.executable,
+        "-u",
+        str(Path(__file__).parent / script),
+        *ros_arguments(parameters | {"use_sim_time": True}),
+    ]
     group.processes.append(Process(script, command, os.environ, tell))
 
 
@@ -156,10 +172,12 @@ def main() -> None:
     """Looks on and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the picture")
-    out = parser.parse_args().out
+    parser.add_argument("--slow", type=float, default=2.0, help="seconds that a second takes")
+    arguments = parser.parse_args()
+    out = arguments.out
     os.environ.update(local_environment(os.environ) | random_domain())  # a graph of its own
     rclpy.init()
-    onlooker, executor = Onlooker(), SingleThreadedExecutor()
+    onlooker, executor = Onlooker(arguments.slow), SingleThreadedExecutor()
     executor.add_node(onlooker)
     with ProcessGroup(lambda *_: None, os.environ) as group:
         for script, parameters in (

@@ -85,6 +85,7 @@ class SlowForPeople(Node):
         self.tf = Buffer()
         self.listener = TransformListener(self.tf, self)
         self.people: list[Person] = []
+        self.placed: tuple = ()
         self.seen_at = self.commanded_at = None
         self.images: deque[HumanArray] = deque(maxlen=10)
         self.paths: deque[PredictedPathArray] = deque(maxlen=10)
@@ -124,17 +125,19 @@ class SlowForPeople(Node):
     def place_people(self) -> None:
         """Puts people on the ground: those of the newest image of which TF knows where the camera was."""
         for people in reversed(self.images):
+            said = next((paths for paths in self.paths if paths.header.stamp == people.header.stamp), None)
+            if self.placed and self.placed[0] is people and self.placed[1] is said:
+                return
             with suppress(TransformException):
-                self.people = self.on_the_ground(people)
-                self.seen_at = Time.from_msg(people.header.stamp)
+                self.people = self.on_the_ground(people, said)
+                self.seen_at, self.placed = Time.from_msg(people.header.stamp), (people, said)
                 while self.images[0] is not people:
                     self.images.popleft()
                 return
 
-    def on_the_ground(self, people: HumanArray) -> list[Person]:
+    def on_the_ground(self, people: HumanArray, said: PredictedPathArray | None) -> list[Person]:
         """Returns people with the node's word of where they are going, or at the same velocity until that comes."""
         camera, paths, ground = self.pose(people.header), {}, None
-        said = next((paths for paths in self.paths if paths.header.stamp == people.header.stamp), None)
         if said is not None:
             paths, ground = {path.track_id: path for path in said.paths}, self.pose(said.header)
         found = []

@@ -54,7 +54,11 @@ def taken(keypoints: np.ndarray, velocity: np.ndarray, settings: Settings) -> np
     disc = np.stack(np.meshgrid(*[np.arange(-count, count + 1)] * 2), axis=-1).reshape(-1, 2)
     disc = disc[np.hypot(*disc.T) * step <= settings.margin_m]
     middles = np.round((keypoints + parts[:, None, None] * way).reshape(-1, 2) / step).astype(int)
-    return np.unique((np.unique(middles, axis=0)[:, None] + disc).reshape(-1, 2), axis=0) * step
+    cells = (middles[:, None] + disc).reshape(-1, 2)
+    low = cells.min(axis=0)
+    mask = np.zeros(cells.max(axis=0) - low + 1, bool)
+    mask[tuple((cells - low).T)] = True
+    return (np.argwhere(mask) + low) * step
 
 
 def ray_ends(settings: Settings) -> np.ndarray:
