@@ -23,7 +23,7 @@ from ros2_multihmr.ros.environment import set_defaults
 
 _CONFIG = Path(__file__).resolve().parents[1] / "config"  # beside this folder in the sources and in share/multihmr
 _AS_IN_FILE = "; empty: as in the parameter file"
-_SHOWN = ("markers", "predicted_paths/markers", "overlay", "vertices")
+_SHOWN = ("markers", "predicted_paths/markers", "capsules/markers", "overlay", "vertices")
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 

@@ -174,7 +174,7 @@ def test_which_end_ends_everything(processes):
     assert ends == {"multihmr_node": (True, True), "multihmr_camera": (False, True), "rviz2": (False, False)}
 
 
-RVIZ_TOPICS = ("markers", "predicted_paths/markers", "overlay", "vertices")
+RVIZ_TOPICS = ("markers", "predicted_paths/markers", "capsules/markers", "overlay", "vertices")
 
 
 def test_rviz_shows_our_configuration_and_our_topics(processes):
