@@ -82,7 +82,7 @@ def _in_world(points: Array, T_world_camera: Array) -> Array:
 
 
 def _visibility(mesh: Array, labels: list[Labels], camera: Camera, body: BodyModel) -> tuple[Mask, Mask]:
-    """(F, P) in the image at all, from when the person was to be found first; (F, P) to be found."""
+    """(F, P) in the image and known of; (F, P) to be found."""
     frames, count = mesh.shape[:2]
     outline = camera.project(mesh.reshape(frames * count, -1, 3))
     box = pixel_bounds(outline).reshape(frames, count, 4)
@@ -90,4 +90,12 @@ def _visibility(mesh: Array, labels: list[Labels], camera: Camera, body: BodyMod
     head = places(body.info)[_HEAD]
     heads = camera.contains(camera.project(np.stack([one.keypoints[:, head] for one in labels]).astype(np.float64)))
     visible = inside & heads & (np.stack([one.visibility for one in labels]) >= MIN_VISIBILITY)
-    return inside & np.logical_or.accumulate(visible), visible
+    return _known(inside, visible), visible
+
+
+def _known(inside: Mask, visible: Mask) -> Mask:
+    """(F, P) True from where somebody is to be found until the person has left the image, as walks have it."""
+    known = visible.copy()
+    for frame in range(1, len(known)):
+        known[frame] |= inside[frame] & known[frame - 1]
+    return known
