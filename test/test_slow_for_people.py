@@ -142,7 +142,7 @@ def _passer_by(place, header):
     position.x, position.y, position.z = point.tolist()
     paths = _path(human, Header(stamp=header.stamp, frame_id="odom"))
     for step, pose in enumerate(paths.paths[0].poses):
-        pose.pose.position = Point(x=place[0], y=place[1] + 0.25 * step, z=1.0)
+        pose.pose.position = Point(x=place[0], y=place[1] + 0.35 * step, z=1.0)
     return human, paths
 
 
@@ -213,7 +213,7 @@ def test_the_node_s_paths_are_believed_rather_than_velocities(drive):
     while not drive.told("body_77 would be met") and time.monotonic() < deadline:
         people = _nobody()
         people.header.stamp = drive.other.get_clock().now().to_msg()
-        place = np.array([drive.places[-1].x + 0.8, drive.places[-1].y - 2.5])
+        place = np.array([drive.places[-1].x + 1.6, drive.places[-1].y - 2.5])
         human, paths = _passer_by(place, people.header)
         people.humans = [human]
         drive.paths.publish(paths)
@@ -221,4 +221,4 @@ def test_the_node_s_paths_are_believed_rather_than_velocities(drive):
         drive.settle(0.1)
     assert drive.told("body_77 would be met"), drive.lines
     alone = on_the_ground(human, camera_pose(), at_this_velocity(human, camera_pose(), 3.0, 1.2))
-    assert (gaps_m(alone, place - (0.8, -2.5), np.array([SPEED, 0.0]), 0.0, RULES) > RULES.stop_gap_m).all()
+    assert (gaps_m(alone, place - (1.6, -2.5), np.array([SPEED, 0.0]), 0.0, RULES) > RULES.stop_gap_m).all()
