@@ -74,7 +74,8 @@ class MeshIndex:
             vertices: (N, V, 3) the posed meshes [m].
             centers: (K, 3) points [m].
         """
-        posed, exact = np.asarray(vertices, np.float32), np.asarray(centers, np.float64).reshape(-1, 3)
+        # Bodies lay coordinates apart in memory; here, vertices are picked, which wants them together.
+        posed, exact = np.ascontiguousarray(vertices, np.float32), np.asarray(centers, np.float64).reshape(-1, 3)
         shape = len(posed), len(exact)
         if not all(shape):
             return Nearest(np.zeros((*shape, 3)), np.zeros(shape), np.zeros(shape, np.intp))
