@@ -239,6 +239,60 @@ def test_full_meshes_follow_the_wish_of_the_image():
     assert tracker.update(people([(0, 0, 5)]), CAMERA, 0.3).tracks.ids.tolist() == [1]
 
 
+def test_who_jumps_along_the_ray_is_the_same_person_and_leaves_no_ghost():
+    tracker = Tracker(TrackerConfig())
+    follow(tracker, [[(0.5, 0, 5)]] * 20)
+    told = tracker.update(people([(0.6, 0, 6.0)]), CAMERA, 0.7)
+    assert told.tracks.ids.tolist() == [1] and np.linalg.norm(told.motion.velocity) < 1.0
+    told = tracker.update(people([(1.5, 0, 5.0)]), CAMERA, 0.73)  # across the ray, a metre is another person
+    assert told.tracks.ids.tolist() == [2, 1]
+
+
+def test_a_false_detection_of_one_image_is_never_predicted():
+    tracker = Tracker(TrackerConfig())
+    tracker.update(people([(0, 0, 4)], scores=0.35), CAMERA, 0.0)
+    assert tracker.update(people([]), CAMERA, 0.03).tracks.states.tolist() == [TrackState.LOST]
+
+
+def test_who_is_seen_for_longer_is_predicted_for_longer_and_the_belief_says_how_long():
+    def predicted(images: int, score: float, **settings) -> int:
+        tracker = Tracker(TrackerConfig(track_predict_s=10.0, **settings))
+        follow(tracker, [[(0, 0, 5)]] * images, scores=score)
+        for i in range(300):
+            if not tracker.update(people([]), CAMERA, (images + i) / 30).tracks.predicted.any():
+                return i
+        return 300
+
+    assert predicted(3, 0.3) < predicted(30, 0.9) < predicted(30, 0.9, track_belief=0.1)
+    assert predicted(30, 0.9, track_belief=0.0) == 300
+
+
+def test_looks_tell_two_people_apart_whom_places_do_not():
+    rng, given = np.random.default_rng(0), np.eye(8)[[0, 1]]
+    for looks in (given, None):
+        tracker = Tracker(TrackerConfig())
+        for i in range(20):
+            tracker.update(people([(-0.1, 0, 5), (0.1, 0, 5)]), CAMERA, i / 30, appearance=looks)
+        swapped = None if looks is None else looks[::-1] + rng.normal(0, 0.05, (2, 8))
+        told = tracker.update(people([(-0.05, 0, 5), (0.05, 0, 5)]), CAMERA, 20 / 30, appearance=swapped)
+        assert told.tracks.ids.tolist() == ([1, 2] if looks is None else [2, 1])
+
+
+def test_looks_may_come_go_and_change_their_length():
+    tracker = Tracker(TrackerConfig())
+    for i, looks in enumerate(
+        (None, np.ones((1, 4)), None, np.full((1, 4), np.nan), np.zeros((1, 6)), np.ones((1, 6)))
+    ):
+        told = tracker.update(people([(0, 0, 5)]), CAMERA, i / 30, appearance=looks)
+        assert told.tracks.ids.tolist() == [1]
+
+
+@pytest.mark.parametrize("looks", [np.ones(3), np.ones((2, 3))])
+def test_looks_of_a_wrong_shape_are_refused(looks: np.ndarray):
+    with pytest.raises(ValueError, match="one row for each of 1"):
+        Tracker(TrackerConfig()).update(people([(0, 0, 5)]), CAMERA, 0.0, appearance=looks)
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """The tracker and the smoothing beside what they must beat, on walks with a noisy detector: a table.
 
-python -m ros2_multihmr.evaluation.tracking_benchmark --seeds 5 --out out/tracking.md
+python -m ros2_multihmr.evaluation.tracking_benchmark --seeds 2 --first 10 --out docs/benchmarks/tracking.md
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +108,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES), help="all, if not given")
     parser.add_argument("--noise", type=float, default=1.0, help="factor of every error of the detector")
+    parser.add_argument("--inventions", type=float, default=Noise().inventions, help="false detections an image")
     parser.add_argument("--out", type=Path, help="file for the page")
     options = parser.parse_args()
+    noise = replace(Noise().scaled(options.noise), inventions=options.inventions)
     body, seeds = create_body("anny"), range(options.first, options.first + options.seeds)
-    text = page(
-        compare(options.scenes, seeds, Noise().scaled(options.noise), body), seeds, Noise().scaled(options.noise)
-    )
+    text = page(compare(options.scenes, seeds, noise, body), seeds, noise)
     tracker_ms, smoothing_ms = frame_time_ms(50, body)
     text += f"\n50 people: tracker {tracker_ms:.2f} ms, smoothing {smoothing_ms:.2f} ms an image (medians).\n"
     if options.out is not None:

@@ -158,9 +158,7 @@ def associate(
     return tracks, people, np.arange(len(tracks)) >= near
 
 
-def _and_then(
-    cost: Array, tracks: Indices, people: Indices, allowed: NDArray[np.bool_]
-) -> tuple[Indices, Indices]:
+def _and_then(cost: Array, tracks: Indices, people: Indices, allowed: NDArray[np.bool_]) -> tuple[Indices, Indices]:
     """The pairs, and those among everybody who is left and allowed."""
     track_left, person_left = np.ones(len(cost), bool), allowed.copy()
     track_left[tracks], person_left[people] = False, False

@@ -1,6 +1,6 @@
 """Motion filter: people who go on steadily now and turn then. Two constant-velocity Kalman filters each, mixed.
 
-One takes a person to keep the velocity, the other to change it readily; how likely each is follows from the measurements
+One takes a person to keep the velocity, the other to change it readily; how likely each is follows from what is seen
 (interacting multiple models: Blom and Bar-Shalom, IEEE TAC 33(8), 1988). So a steady walker's velocity is sure and one
 who turns is followed, and each velocity's covariance says which it is.
 """
@@ -100,9 +100,7 @@ class MotionFilter:
 
     def select(self, keep: NDArray[np.intp]) -> MotionFilter:
         """Returns the people with the indices `keep`."""
-        return MotionFilter(
-            self.state[keep], self.covariance[keep], self.weight[keep], self.valid[keep], self.agility
-        )
+        return MotionFilter(self.state[keep], self.covariance[keep], self.weight[keep], self.valid[keep], self.agility)
 
     def join(self, *others: MotionFilter) -> MotionFilter:
         """Returns these people and then the others."""

@@ -117,13 +117,13 @@ def logarithm(quaternions: Array) -> Array:
 
 def multiply(a: Array, b: Array) -> Array:
     """Returns the products (..., 4) of quaternions: first b's rotation, then a's."""
-    av, aw, bv, bw = a[..., :3], a[..., 3:], b[..., :3], b[..., 3:]
+    ax, ay, az, aw = np.moveaxis(a, -1, 0)
+    bx, by, bz, bw = np.moveaxis(b, -1, 0)
     product = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
-    product[..., :3] = aw * bv + bw * av
-    product[..., 0] += a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
-    product[..., 1] += a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
-    product[..., 2] += a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    product[..., 3] = (aw * bw)[..., 0] - _dot(av, bv)
+    product[..., 0] = aw * bx + ax * bw + ay * bz - az * by
+    product[..., 1] = aw * by + ay * bw + az * bx - ax * bz
+    product[..., 2] = aw * bz + az * bw + ax * by - ay * bx
+    product[..., 3] = aw * bw - ax * bx - ay * by - az * bz
     return product
 
 

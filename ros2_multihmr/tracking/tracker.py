@@ -143,11 +143,11 @@ class Tracker:
             camera: Camera that took it.
             stamp_s: When [s]. Before the last one's, or people of another body: everything starts anew.
             T_world_camera: (4, 4) pose of the camera in a fixed frame; None: the camera has not moved since the last.
-            appearance: (N, D) what the people look like, alike (by the cosine) for images of one person; rows of zeros or
-                NaN for who has none; None for nobody. It breaks ties.
+            appearance: (N, D) what the people look like, alike (by the cosine) for images of one person; rows of zeros
+                or NaN for who has none; None: for nobody. It breaks ties.
 
         Raises:
-            ValueError: The stamp is not finite, the pose no rigid transform, or appearances are not one row for each person.
+            ValueError: The stamp is not finite, the pose no rigid transform, or appearances are not a row for each person.
         """
         if not np.isfinite(stamp_s):
             raise ValueError(f"update: expected a finite stamp in seconds, got {stamp_s!r}")
@@ -168,8 +168,9 @@ class Tracker:
         unsure[people[jumped]] = True
         seen = seen.unsure(unsure)
         found = _found(known.select(tracks).doubting(gone), people, seen, sightings, stamp_s, config)
-        missed = _disappointed(known.select(np.setdiff1d(np.arange(len(known)), tracks)).missed(), config)
-        fresh = np.setdiff1d(np.flatnonzero(seen.scores >= config.track_begin_score), people)
+        missed = _disappointed(known.select(_others(len(known), tracks)).missed(), config)
+        fresh = _others(len(seen), people)
+        fresh = fresh[seen.scores[fresh] >= config.track_begin_score]
         back, back_people = self._returned(fresh, seen, sightings, stamp_s)
         new, new_people = self._begun(np.setdiff1d(fresh, back_people), seen, sightings, stamp_s)
         late = late.select(np.flatnonzero(~np.isin(late.ids, back.ids)))
@@ -214,6 +215,8 @@ class Tracker:
         """Lost people who are among the fresh ones."""
         assert self._away is not None
         away, config = self._away, self.config
+        if not len(away) or not len(fresh):
+            return away.select(fresh[:0]), fresh[:0]
         size_sigma_m = config.track_size_sigma_m * np.sqrt(1.0 + 1.0 / away.hits)  # of the average and of one image
         lost, people = returning(
             away.motion.position, away.looks.size, stamp_s - away.seen_s, seen.select(fresh), size_sigma_m
@@ -294,7 +297,9 @@ def _found(
     """Known people, seen again; `restart` for those of whose motion nothing is left."""
     here = seen.select(people)
     if restart:
-        known = dataclasses.replace(known, filter=MotionFilter.begin(here.position, here.covariance, config.track_agility))
+        known = dataclasses.replace(
+            known, filter=MotionFilter.begin(here.position, here.covariance, config.track_agility)
+        )
     return known.updated(here, [sightings[i] for i in people], stamp_s, config.track_confirm_images)
 
 
@@ -307,6 +312,13 @@ def _disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
         for i, (one, streak) in enumerate(zip(missed.before, missed.streak.tolist()))
     ]
     return kept[0].join(*kept[1:])
+
+
+def _others(count: int, these: Indices) -> Indices:
+    """Indices below `count` that are not among `these`."""
+    left = np.ones(count, bool)
+    left[these] = False
+    return np.flatnonzero(left)
 
 
 def _learned(noise: DetectorNoise, known: KnownPeople, seen: Seen, stamp_s: float) -> DetectorNoise:

@@ -23,11 +23,11 @@ class TrackerConfig(Settings):
         3, "Images in which a person must be seen to be predicted when not seen", low=1, high=100, runtime=True
     )
     track_predict_s: float = setting(
-        2.0, "Longest time that a person who is not seen is predicted [s]", low=0.0, high=60.0, runtime=True
+        3.0, "Longest time that a person who is not seen is predicted [s]", low=0.0, high=60.0, runtime=True
     )
     track_belief: float = setting(
-        0.4,
-        "Probability of being still there from which a person who is not seen is predicted; 0: always for track_predict_s",
+        0.3,
+        "Probability of still being there from which somebody who is not seen is predicted; 0: for track_predict_s",
         low=0.0,
         high=1.0,
         runtime=True,
@@ -52,8 +52,8 @@ class TrackerConfig(Settings):
     )
     track_jitter: float = setting(
         0.25,
-        "Part of a distance's standard deviation that changes from image to image, to begin with: it is learned from the "
-        "people who are followed",
+        "Part of a distance's standard deviation that changes from image to image, to begin with: it is learned "
+        "from the people who are followed",
         low=0.01,
         high=1.0,
         runtime=True,
@@ -66,7 +66,10 @@ class TrackerConfig(Settings):
         runtime=True,
     )  # fmt: skip
     track_appearance_sigma: float = setting(
-        0.05, "Spread of one person's appearances, as 1 - cosine; large: appearances tell nobody apart", low=1e-4, runtime=True
+        0.05,
+        "Spread of one person's appearances, as 1 - cosine; large: appearances tell nobody apart",
+        low=1e-4,
+        runtime=True,
     )
 
 
