@@ -36,6 +36,7 @@ def walk_of(clip: RenderedClip, body: BodyModel) -> Walk:
     joints, mesh = (np.stack(parts) for parts in zip(*posed))  # (F, P, ..., 3) in the camera
     roots = joints[:, :, list(body.info.hip_joints)].mean(axis=2)
     T_world_camera = np.stack([inverse(pose) for pose in clip.T_camera_world])
+    rotmats, shape, expression = (np.stack([getattr(one, name) for one in labels]) for name in _PARAMETERS)
     present, visible = _visibility(mesh, labels, camera, body)
     world_roots = _in_world(roots[:, :, None], T_world_camera)[:, :, 0]
     return Walk(
@@ -44,7 +45,7 @@ def walk_of(clip: RenderedClip, body: BodyModel) -> Walk:
         camera=camera,
         stamps_s=clip.stamps_s,
         T_world_camera=T_world_camera,
-        people=Poses(*(np.stack([getattr(one, name) for one in labels]) for name in _PARAMETERS), roots),
+        people=Poses(rotmats, shape, expression, roots),
         joints=_in_world(joints, T_world_camera),
         roots=world_roots,
         velocities=np.gradient(world_roots, clip.stamps_s, axis=0),
