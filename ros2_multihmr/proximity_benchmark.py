@@ -153,7 +153,7 @@ def scene(body: BodyModel, people: int, spheres: int, rng: np.random.Generator) 
 
 def sentences(findings: Findings, options: Options) -> list[str]:
     """Returns what is said below the table."""
-    told = ["Times are the processor's own; on a busy machine (see its load) they are still longer, because caches are shared."]
+    told = ["Times are the processor's own; on a busy machine (see its load) they are longer still: caches are shared."]
     if options.brute_force:
         told.append(f"Largest difference of a distance from brute force: {findings.difference_mm:.4f} mm.")
     told.append(f"Centers of spheres inside people: {findings.inside}.")
