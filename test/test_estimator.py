@@ -152,6 +152,23 @@ def test_covariance_is_long_along_the_ray():
     np.testing.assert_allclose(np.abs((vectors[:, :, 2] * humans.origin).sum(axis=1)), distance, rtol=1e-5)
 
 
+def test_covariance_is_the_weights_own_where_nobody_says_another():
+    camera = CAMERAS["landscape"]
+    estimator = told_heads(camera, HEADS)
+    measured = dataclasses.replace(CONFIG, position_sigma_px=3.0, depth_sigma=0.2)
+    estimator.backend.config = measured
+    humans = estimator.estimate(black(camera), camera)
+    distance = np.linalg.norm(humans.origin, axis=1)
+    values = np.linalg.eigvalsh(humans.covariance[:, :3, :3].astype(np.float64))
+    across_px = 3.0 / network_view(camera, SIZE).scale[0]
+    np.testing.assert_allclose(values[:, 2], (0.2 * distance) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(values[:, :2], np.tile((distance * across_px / camera.fx) ** 2, (2, 1)).T, rtol=1e-3)
+    told = estimator.with_config(dataclasses.replace(estimator.config, position_sigma_px=7.0, depth_sigma=0.3))
+    values = np.linalg.eigvalsh(told.estimate(black(camera), camera).covariance[:, :3, :3].astype(np.float64))
+    np.testing.assert_allclose(values[:, 2], (0.3 * distance) ** 2, rtol=1e-3)
+    np.testing.assert_allclose(values[:, 0], (distance * 7.0 / camera.fx) ** 2, rtol=1e-3)
+
+
 def test_twice_the_focal_length_is_twice_as_far():
     class FocalBackend(ToldBackend):
         def infer(self, pixels, k, threshold):

@@ -21,8 +21,8 @@ from ros2_multihmr.evaluation.predictions import Prediction
 from ros2_multihmr.evaluation.predictors import MIN_VISIBILITY
 from ros2_multihmr.evaluation.rendered_clips import ClipSet, fill, missing, open_clips, samples_of
 from ros2_multihmr.rotations import rotmat_to_rotvec
-from ros2_multihmr.synthesis.clips import ClipConfig
-from ros2_multihmr.synthesis.motion import Stay, course
+from ros2_multihmr.synthesis.clips import ClipConfig, clip
+from ros2_multihmr.synthesis.motion import Stay, Walk, course
 from ros2_multihmr.synthesis.plays import KINDS, play, taken_s
 
 LONG = ClipConfig(duration_s=7.0, rate_hz=15.0)
@@ -81,6 +81,14 @@ def test_dropped_images_never_come_and_the_others_keep_their_time():
     assert set(times) <= set(LONG.times_s) and times[0] == 0.0
     assert 0.55 < len(times) / len(LONG.times_s) < 0.85
     assert np.array_equal(taken_s(LONG, 0.0, 0), LONG.times_s)
+
+
+def test_ways_through_pillars_and_missing_ages_are_refused():
+    ways = (Walk(((4.0, 2.0), (4.0, -2.0)), 1.0),)
+    with pytest.raises(ValueError, match="person 0 comes too near to the pillar"):
+        next(clip(0, LONG, BODY, ways, pillars=((4.0, 0.0),)))
+    with pytest.raises(ValueError, match="one age per way, got 2 ages for 1 ways"):
+        next(clip(0, LONG, BODY, ways, ages=(0.4, 0.7)))
 
 
 # ---- rendered clips
