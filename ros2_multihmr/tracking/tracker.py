@@ -147,7 +147,7 @@ class Tracker:
                 or NaN for who has none; None: for nobody. It breaks ties.
 
         Raises:
-            ValueError: The stamp is not finite, the pose no rigid transform, or appearances are not a row for each person.
+            ValueError: The stamp is not finite, the pose no rigid transform, or appearances are not one row a person.
         """
         if not np.isfinite(stamp_s):
             raise ValueError(f"update: expected a finite stamp in seconds, got {stamp_s!r}")
