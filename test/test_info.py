@@ -61,7 +61,15 @@ def official(tmp_path):
 def test_a_file_is_told_with_variant_size_body_and_licence(official, capsys):
     assert cli.main(["info", str(official), "--json"]) == 0
     found = {finding["subject"]: finding["found"] for finding in json.loads(capsys.readouterr().out)}
-    for said in ("Anny family", "ViT-S/14, 12 blocks", "224 px", "M parameters", "MB", "body anny_official"):
+    for said in (
+        "Anny family",
+        "ViT-S/14, 12 blocks",
+        "224 px",
+        "M parameters",
+        "MB",
+        "body anny_official",
+        "not measured",
+    ):
         assert said in found["file"]
     assert "non-commercial" in found["file"] and "Checkpoint_License_Anny.txt" in found["file"]
     assert str(official) in found["weights"] and "anny/0.3" in found["body"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from ros2_multihmr.model.checkpoint import load_weights, save_weights
 from ros2_multihmr.model.config import PATCH, MultiHMRConfig
 from ros2_multihmr.model.network import Network
+from ros2_multihmr.uncertainty import Sigmas
 
 FAMILIES = {
     "multihmr": "Multi-HMR of this package",
@@ -44,6 +45,7 @@ class WeightsSummary:
         body: Body whose parameters come out, see `body.create_body`.
         untrained: True if the weights were drawn at random.
         licence: What its use is bound to; empty if the package knows nothing of it.
+        sigmas: How wrong people's places are, as measured; zeros where nobody did.
     """
 
     name: str
@@ -55,13 +57,16 @@ class WeightsSummary:
     body: str
     untrained: bool
     licence: str
+    sigmas: Sigmas
 
     def text(self) -> str:
         """Returns the summary in one line."""
         size = f"{self.parameters / 1e6:.1f} M parameters, " if self.parameters else ""
         state = "UNTRAINED, people are random" if self.untrained else ""
+        places = f"places to {self.sigmas.position_px:.1f} px and {100 * self.sigmas.depth:.1f} % of the distance"
+        sure = places if all(self.sigmas) else "covariance not measured"
         parts = (self.family, self.backbone, f"{self.image_size} px", f"{size}{self.file_bytes / 1e6:.1f} MB")
-        return "; ".join(part for part in (*parts, f"body {self.body}", state, self.licence) if part)
+        return "; ".join(part for part in (*parts, f"body {self.body}", sure, state, self.licence) if part)
 
 
 def convert_weights(
@@ -116,6 +121,7 @@ def summarise(config: MultiHMRConfig, path: Path, parameters: int = 0) -> Weight
         body=config.body,
         untrained=config.untrained,
         licence=licence_of(config),
+        sigmas=config.sigmas,
     )
 
 
