@@ -90,8 +90,8 @@ def _visibility(mesh: Array, labels: list[Labels], camera: Camera, body: BodyMod
     inside = ((box[..., 2:] > -0.5) & (box[..., :2] < (camera.width - 0.5, camera.height - 0.5))).all(axis=-1)
     head = places(body.info)[_HEAD]
     heads = camera.contains(camera.project(np.stack([one.keypoints[:, head] for one in labels]).astype(np.float64)))
-    visible = inside & heads & (np.stack([one.visibility for one in labels]) >= MIN_VISIBILITY)
-    return _known(inside, visible), visible
+    visible = np.asarray(inside & heads & (np.stack([one.visibility for one in labels]) >= MIN_VISIBILITY))
+    return _known(np.asarray(inside), visible), visible
 
 
 def _known(inside: Mask, visible: Mask) -> Mask:
