@@ -184,3 +184,9 @@ def test_an_old_torch_has_no_muon(monkeypatch: pytest.MonkeyPatch) -> None:
         ValueError, match=r"muon needs torch 2\.9 or newer, here is .*; install a newer one, or use adamw"
     ):
         create_optimiser(torch.nn.Linear(2, 2), OptimiserSettings(kind="muon"))
+
+
+def test_what_is_learned_without_padding_runs_without_padding() -> None:
+    for padding in ("square", "cut"):
+        network = dataclasses.replace(load_recipe("smoke").network, padding=padding)
+        assert training_config(network, create_body("anny").info, "x").padding == padding

@@ -57,6 +57,7 @@ def training_config(settings: NetworkSettings, info: BodyInfo, name: str, max_hu
         depth=settings.depth,
         heads=settings.heads,
         stem=settings.stem,
+        padding=settings.padding,
         num_rotations=len(info.posed_joints),
         num_shape=len(info.shape_names),
         num_expression=len(info.expression_names),

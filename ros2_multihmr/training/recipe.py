@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ros2_multihmr.model.config import PADDINGS
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.augment import AugmentConfig
 from ros2_multihmr.training.losses import LossWeights
@@ -31,6 +32,9 @@ class NetworkSettings(Settings):
     depth: int = setting(6, "Backbone blocks", low=1)
     heads: int = setting(3, "Backbone attention heads", low=1)
     stem: str = setting("conv", "What makes tokens of pixels", choices=("conv", "patch"))
+    padding: str = setting(
+        "square", "Images that are no squares: square, with the padding's tokens; cut, without them", choices=PADDINGS
+    )
     hph_depth: int = setting(2, "Layers of the Human Perception Head", low=1)
     hph_heads: int = setting(4, "Its attention heads, each 32 wide", low=1)
     hph_width: int = setting(256, "Width of its tokens", low=1)
