@@ -125,7 +125,7 @@ def seen_people(humans: Humans, transform: Array, noise: DetectorNoise, appearan
 def remembered(before: Array, now: Array) -> Array:
     """Returns (N, D) appearances: what is known, and a part of what is seen."""
     share = np.where(before.any(axis=1), _NEW_LOOK, 1.0)[:, None]
-    return np.where(now.any(axis=1)[:, None], _unit(before + share * (now - before)), before)
+    return np.where(now.any(axis=1, keepdims=True), _unit(before + share * (now - before)), before)
 
 
 def associate(
@@ -212,7 +212,7 @@ def _looks_cost(looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig
     cost = np.minimum(size, _SIZE_LIMIT) + np.minimum(pose, _POSE_LIMIT)
     if not seen.looks.appearance.any():
         return cost
-    both = looks.appearance.any(axis=1)[:, None] & seen.looks.appearance.any(axis=1)
+    both = looks.appearance.any(axis=1, keepdims=True) & seen.looks.appearance.any(axis=1)
     unlike = (1.0 - looks.appearance @ seen.looks.appearance.T) / config.track_appearance_sigma
     return cost + np.where(both, np.minimum(unlike, _APPEARANCE_LIMIT), 0.0)
 
