@@ -40,7 +40,9 @@ def predicted_paths(
     steps: int,
     T_other_camera: NDArray[np.floating] | None = None,
 ) -> PredictedPaths:
-    """Predicts everybody's poses at a constant velocity; each is what a tracker says then of who is hidden meanwhile.
+    """Predicts everybody's poses at a constant velocity: where a tracker puts who is hidden meanwhile, and no surer.
+
+    The covariance grows as of somebody who changes velocity readily, whom nobody sees going on steadily.
 
     Args:
         humans: N people, in the camera's frame.
