@@ -1,4 +1,4 @@
-"""`multihmr benchmark`: the estimator's time per stage on this machine."""
+"""`multihmr benchmark`: the estimator's time per stage on this machine, by setting and by number of people."""
 
 from __future__ import annotations
 
@@ -12,34 +12,23 @@ import cv2
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 from rich.table import Table
 
+from ros2_multihmr import startup
 from ros2_multihmr.assets import asset
-from ros2_multihmr.camera import Camera
-from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.folders import check_folder
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import markdown_table
-from ros2_multihmr.settings import setting
+from ros2_multihmr.measuring.beside import COVERS
+from ros2_multihmr.measuring.beside import HEADINGS as BESIDE
+from ros2_multihmr.measuring.estimating import Case, Measured, case_headings, measure_estimators
+from ros2_multihmr.measuring.limits import HEADINGS as LIMITS
+from ros2_multihmr.measuring.limits import machine_text, plain_settings
+from ros2_multihmr.measuring.options import Options
+from ros2_multihmr.report import markdown_table, measured_on, table_lines
 from ros2_multihmr.sources import read_image
-from ros2_multihmr.stopwatch import Stopwatch
 
 HEADINGS = ("stage", "median [ms]", "95 % [ms]", "share")
-_WARM_UP = 5
-_FOV_DEG = 60.0
-
-
-@dataclass(frozen=True)
-class Options(EstimatorConfig):
-    """Measures the estimator's stages on one picture, again and again."""
-
-    image: str = setting("", "Picture to use; empty: a sample photograph")
-    width: int = setting(1280, "Image width [px]", low=1, high=10000)
-    height: int = setting(720, "Image height [px]", low=1, high=10000)
-    repeats: int = setting(50, "Measured runs, after a few to warm up", low=1, high=100000)
-    vertices: bool = setting(False, "Compute the full meshes, too")
-    out: str = setting("", "Folder for estimator.json and estimator.md; empty: only show")
 
 
 @dataclass(frozen=True)
@@ -60,36 +49,61 @@ class StageTime:
 
 def main(options: Options) -> int:
     """Runs the verb."""
+    if options.out:
+        check_folder(Path(options.out), "--out")
     console = Console()
-    with console.status("loading the network"):
-        estimator = create_estimator(options)
     image = read_image(options.image or asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
-    runs, people = measure(estimator, image, options, console)
-    times = stage_times(runs)
-    network = estimator.backend.config
-    title = (
-        f"{network.weights} ({network.image_size} px) on {estimator.backend.device}: {people} people in a "
-        f"{options.width}x{options.height} image, {options.repeats} runs"
-    )
-    show_times(console, title, times)
+    measured = measure_estimators(options, image, console, _memory_mb if options.memory else None)
+    sections = _sections(measured, options)
+    for section in sections:
+        _show(console, section)
     if options.out:
-        settings = {**asdict(options), "people": people, "network": asdict(network)}
-        write_times(Path(options.out), "estimator", title, times, settings, hardware(str(estimator.backend.device)))
-        console.print(f"written: {options.out}/estimator.json and estimator.md")
+        _write(Path(options.out), measured, sections, options)
+        console.print(f"written: {escape(options.out)}/estimator.json and estimator.md")
     return 0
 
 
-def measure(
-    estimator: Estimator, image: np.ndarray, options: Options, console: Console
-) -> tuple[list[dict[str, float]], int]:
-    """Returns seconds per stage for every run, and the number of people."""
-    camera, runs, people = Camera.from_fov(options.width, options.height, _FOV_DEG), [], 0
-    for _ in track(range(_WARM_UP + options.repeats), "measuring", console=console, transient=True):
-        watch = Stopwatch()
-        people = len(estimator.estimate(image, camera, vertices=options.vertices, stopwatch=watch))
-        runs.append(dict(watch.seconds))
-    return runs[_WARM_UP:], people
+def _memory_mb(config: EstimatorConfig) -> tuple[float, float]:
+    """What a fresh process keeps after its first image, and the most in passing beyond that."""
+    cost = startup.stage_costs([startup.measure(startup.Options(**plain_settings(config), repeats=1))])[-1]
+    return cost.kept_mb, cost.passing_mb
+
+
+@dataclass(frozen=True)
+class _Section:
+    title: str
+    headings: Sequence[str]
+    rows: list[tuple[str, ...]]
+    notes: list[str]
+
+
+def _sections(measured: Measured, options: Options) -> list[_Section]:
+    network = measured.network
+    runs = f"{options.repeats} runs" + (f" of {options.batch} images" if options.batch > 1 else "")
+    title = (
+        f"{network.weights} ({network.image_size} px) on {measured.device}: "
+        f"{options.width}x{options.height} images, {runs}"
+    )
+    headings = case_headings(measured.cases)
+    sections = [_Section(title, headings, [case.cells(headings) for case in measured.cases], measured.notes)]
+    if measured.limits and measured.machine:
+        text = [machine_text(measured.machine), _LIMIT_NOTE]
+        sections.append(
+            _Section("The network and the hardware", LIMITS, [one.cells() for one in measured.limits], text)
+        )
+    if measured.beside:
+        sections.append(
+            _Section("Beside the official code", BESIDE, [one.cells() for one in measured.beside], [COVERS])
+        )
+    return sections
+
+
+_LIMIT_NOTE = (
+    "Least: the operations of all matrix products, convolutions and attention at that rate, or weights and pixels read "
+    "once, whichever takes longer; an export counts as float32. Plain: the same network in eager PyTorch, taken apart; "
+    "the head is all that follows the backbone. Memory: of a process that loads the network and sees one image."
+)
 
 
 def stage_times(runs: Sequence[Mapping[str, float]]) -> list[StageTime]:
@@ -105,10 +119,7 @@ def stage_times(runs: Sequence[Mapping[str, float]]) -> list[StageTime]:
 
 def show_times(console: Console, title: str, times: Sequence[StageTime]) -> None:
     """Prints a table."""
-    table = Table(*(escape(heading) for heading in HEADINGS), title=escape(title))
-    for time in times:
-        table.add_row(*_cells(time))
-    console.print(table)
+    _show(console, _Section(title, HEADINGS, [_cells(time) for time in times], []))
 
 
 def write_times(
@@ -129,6 +140,42 @@ def write_times(
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     page = markdown_table(title, HEADINGS, [_cells(time) for time in times], machine)
     (folder / f"{name}.md").write_text(page, encoding="utf-8")
+
+
+def _show(console: Console, section: _Section) -> None:
+    table = Table(*(escape(heading) for heading in section.headings), title=escape(section.title))
+    for row in section.rows:
+        table.add_row(*(escape(cell) for cell in row))
+    console.print(table)
+    for note in section.notes:
+        console.print(escape(note))
+
+
+def _write(folder: Path, measured: Measured, sections: Sequence[_Section], options: Options) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = hardware(measured.device)
+    result = {
+        "title": sections[0].title,
+        "hardware": machine,
+        "settings": {**asdict(options), "network": asdict(measured.network)},
+        "cases": [_case_values(case) for case in measured.cases],
+        "machine": asdict(measured.machine) if measured.machine else None,
+        "limits": [limit.values() for limit in measured.limits],
+        "beside": [asdict(one) for one in measured.beside],
+        "notes": measured.notes,
+    }
+    (folder / "estimator.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    lines = []
+    for depth, section in enumerate(sections):
+        head = section.title[:1].upper() + section.title[1:]
+        lines += ["## " * bool(depth) + "# " * (not depth) + head, "", *table_lines(section.headings, section.rows), ""]
+        lines += [line for note in section.notes for line in (note, "")]
+    (folder / "estimator.md").write_text("\n".join([*lines, measured_on(machine), ""]), encoding="utf-8")
+
+
+def _case_values(case: Case) -> dict[str, object]:
+    stages = [asdict(time) for time in stage_times(case.runs)]
+    return {"variant": case.variant, "people": case.people, **asdict(case.latency), "stages": stages}
 
 
 def _cells(time: StageTime) -> tuple[str, ...]:

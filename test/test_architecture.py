@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "humans": {"body"},
     "tracking": {"body", "camera", "humans", "people", "uncertainty"} | LEAVES,
     "model": {"body", "uncertainty"} | LEAVES,
+    "crops": {"model"},
     "backends": {"model", "body"} | LEAVES,
     "nearest_point": set(),
     "spheres": set(),
@@ -90,6 +91,15 @@ ALLOWED: dict[str, set[str]] = {
         "model",
         "report",
         "hardware",
+    }
+    | LEAVES,
+    "measuring": {
+        "estimator_config",
+        "estimator",
+        "backends",
+        "camera",
+        "model",
+        "preprocess",
     }
     | LEAVES,
 }

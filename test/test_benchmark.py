@@ -25,14 +25,33 @@ def test_stage_times_are_medians_with_a_total():
 
 
 def test_estimator_benchmark_writes_json_and_a_table(tmp_path):
-    arguments = ["--repeats", "2", "--width", "320", "--height", "240", "--out", str(tmp_path)]
+    arguments = ["--repeats", "2", "--width", "320", "--height", "240", "--out", str(tmp_path), "--no-memory"]
+    assert cli.main(["benchmark", *arguments, "--people", "1", "4", "200", "--variants", "padding=cut"]) == 0
+    result = json.loads((tmp_path / "estimator.json").read_text())
+    assert [(case["variant"], case["people"]) for case in result["cases"]] == [
+        (f"torch, float32, {padding}", people) for padding in ("square", "cut") for people in (1, 4)
+    ]
+    for case in result["cases"]:
+        assert [row["stage"] for row in case["stages"]] == ["preprocess", "network", "body", "describe", "total"]
+        assert all(row["median_ms"] > 0 for row in case["stages"])
+        assert 0 < case["median_ms"] <= case["p95_ms"] <= case["p99_ms"] and case["per_second"] > 0
+    assert len(result["notes"]) == 2 and all("200 people" in note for note in result["notes"])
+    square, cut = result["limits"]
+    assert square["cost"]["flops"] > cut["cost"]["flops"] > cut["cost"]["backbone_flops"] > 0
+    assert square["backbone_ms"] > 0 and square["head_ms"] > 0 and square["kept_mb"] is None
+    assert square["share"] == square["least_ms"] / square["network_ms"]
+    assert result["hardware"]["cpu"] and not result["settings"]["network"]["untrained"]
+    page = (tmp_path / "estimator.md").read_text()
+    assert "| torch, float32, cut | 4 |" in page and result["hardware"]["cpu"] in page
+
+
+def test_estimator_benchmark_takes_who_is_there_and_the_memory_of_a_fresh_process(tmp_path):
+    arguments = ["--repeats", "1", "--width", "320", "--height", "240", "--out", str(tmp_path), "--batch", "2"]
     assert cli.main(["benchmark", *arguments]) == 0
     result = json.loads((tmp_path / "estimator.json").read_text())
-    assert [row["stage"] for row in result["stages"]] == ["preprocess", "network", "body", "describe", "total"]
-    assert all(row["median_ms"] > 0 for row in result["stages"]) and result["hardware"]["cpu"]
-    assert result["settings"]["people"] > 0 and not result["settings"]["network"]["untrained"]
-    page = (tmp_path / "estimator.md").read_text()
-    assert "| network |" in page and result["hardware"]["cpu"] in page
+    (case,), (limit,) = result["cases"], result["limits"]
+    assert case["people"] > 0 and limit["kept_mb"] > 50 and limit["gpu_mb"] is None
+    assert np.isclose(case["per_second"], 2e3 / case["median_ms"])
 
 
 def test_startup_benchmark_tells_time_and_memory_of_every_stage(tmp_path):

@@ -1,0 +1,1 @@
+"""What a benchmark of the network needs: turns, variants, crowds, the hardware's limit, another's code."""

@@ -1,0 +1,136 @@
+"""Variants: the same network with other settings, each written as one word, `precision=bfloat16,padding=cut`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ros2_multihmr.backends.onnxruntime_backend import ONNX_SUFFIX
+from ros2_multihmr.camera import Camera
+from ros2_multihmr.estimator import Estimator, create_estimator
+from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.measuring.crowd import NetworkCall, network_call
+from ros2_multihmr.measuring.limits import peak_gpu_mb, plain_settings
+
+# The process has one pool of threads, the page one device; who counts is chosen by the number of people.
+_OF_ALL = ("threads", "device", "detection_threshold", "max_humans")
+_UNNAMED = (*_OF_ALL, "weights", "body_models", "backend", "precision", "padding")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the compared settings, ready to run.
+
+    Attributes:
+        name: What runs the network, see `label`.
+        estimator: Runs it.
+        call: What its network gets for the images, and what came back.
+        gpu_mb: Most GPU memory that PyTorch took for both [MB]; None on a CPU.
+    """
+
+    name: str
+    estimator: Estimator
+    call: NetworkCall
+    gpu_mb: float | None
+
+
+def open_variants(
+    base: EstimatorConfig, variants: Sequence[str], slots: int, images: Sequence[NDArray[np.uint8]], camera: Camera
+) -> list[Variant]:
+    """Opens the settings given and each variant of them, and runs each once.
+
+    Args:
+        base: The settings.
+        variants: See `parse_variant`.
+        slots: People for whom each network has slots at least; an export has those that it has.
+        images: What it is run on.
+        camera: Their camera.
+
+    Raises:
+        ValueError: Settings that cannot be, or two that are the same.
+    """
+    configs = [
+        config if config.weights.endswith(ONNX_SUFFIX) else replace(config, max_humans=max(config.max_humans, slots))
+        for config in configurations(base, variants)
+    ]
+    opened = [_open(config, images, camera) for config in configs]
+    names = [one.name for one in opened]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"--variants: more than one is {' and '.join(twice)}; every variant must differ")
+    return opened
+
+
+def _open(config: EstimatorConfig, images: Sequence[NDArray[np.uint8]], camera: Camera) -> Variant:
+    before = 0
+    if torch.cuda.is_available():
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+    estimator = create_estimator(config)
+    call = network_call(estimator, images, camera)
+    return Variant(label(estimator), estimator, call, peak_gpu_mb(estimator.backend.device, before))
+
+
+def parse_variant(text: str, base: EstimatorConfig) -> EstimatorConfig:
+    """Returns `base` with the settings that `text` names.
+
+    Raises:
+        ValueError: Not of the form NAME=VALUE,NAME=VALUE, or a name or value that is none.
+    """
+    fields = {field.name: field for field in dataclasses.fields(EstimatorConfig)}
+    changes: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or name not in fields or name in _OF_ALL:
+            known = ", ".join(sorted(set(fields) - set(_OF_ALL)))
+            raise ValueError(f"--variants {text}: expected NAME=VALUE,NAME=VALUE with names of {known}; got {part!r}")
+        changes[name] = _value(value, fields[name].default, text)
+    return replace(base, **changes)
+
+
+def _value(word: str, default: Any, text: str) -> Any:
+    kind = type(default)
+    if kind is bool:
+        if word not in ("true", "false"):
+            raise ValueError(f"--variants {text}: expected true or false, got {word!r}")
+        return word == "true"
+    try:
+        return tuple(word.split("+")) if kind is tuple else kind(word)
+    except ValueError:
+        raise ValueError(f"--variants {text}: expected {kind.__name__}, got {word!r}") from None
+
+
+def configurations(base: EstimatorConfig, variants: Sequence[str]) -> list[EstimatorConfig]:
+    """Returns the settings to compare: those given, and each variant of them.
+
+    Raises:
+        ValueError: See `parse_variant`; or two of them are the same.
+    """
+    plain = EstimatorConfig(**plain_settings(base))
+    found = [plain, *(parse_variant(text, plain) for text in variants)]
+    for text, config in zip(variants, found[1:], strict=True):
+        if found.count(config) > 1:
+            raise ValueError(f"--variants {text}: the same settings as another; every variant must differ")
+    return found
+
+
+def label(estimator: Estimator) -> str:
+    """Names what runs the network: backend, precision, padding, and every other setting that is not at its default."""
+    config, network, window = estimator.config, estimator.backend.config, estimator.backend.window
+    exported = config.weights.endswith(ONNX_SUFFIX)
+    words = [Path(config.weights).name] if exported else []
+    words.append({"auto": "onnxruntime" if exported else "torch"}.get(config.backend, config.backend))
+    words.append({"auto": "as exported" if exported else "float32"}.get(config.precision, config.precision))
+    own = network.padding if window is None else ("square" if window.num_tokens == network.num_tokens else "cut")
+    words.append(own if config.padding == "auto" else config.padding)
+    for field in dataclasses.fields(EstimatorConfig):
+        value = getattr(config, field.name)
+        if field.name not in _UNNAMED and value != field.default:
+            words.append(f"{field.name}={value}")
+    return ", ".join(words)
