@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD
 from ros2_multihmr.model.crop_cameras import CropBoxes
-from ros2_multihmr.model.multi_crop_config import MAX_CROPS, SCHEMES
+from ros2_multihmr.model.multi_crop_config import MAX_CROPS, SCHEMES, MultiCropConfig
 
 MARGIN = 1.2  # a person's box over the person's extent
 SHIFT = 0.1  # of the box's long side
@@ -47,14 +47,9 @@ def crop_table(num_crops: int, scheme: str) -> Tensor:
         fixed = ", ".join(name for name in SCHEMES if name != "random")
         raise ValueError(f"crops: expected a scheme with a table, one of {fixed}; got {scheme!r}")
     scales = FEW_SCALES if num_crops <= len(FEW_SCALES) else MANY_SCALES
-    table = torch.tensor(
-        [(*shift, scale) for shift, scale in zip(SHIFTS[:num_crops], scales[:num_crops], strict=True)],
-        dtype=torch.float64,
-    )
-    if scheme == "shift":
-        table[:, 2] = 1.0
-    if scheme == "scale":
-        table[:, :2] = 0.0
+    table = torch.tensor([(*SHIFTS[i], scales[i]) for i in range(num_crops)], dtype=torch.float64)
+    same = {"fixed": slice(0), "shift": slice(2, 3), "scale": slice(2)}[scheme]
+    table[:, same] = table[0, same]  # as the plain crop
     return table
 
 
@@ -106,6 +101,29 @@ def crop_boxes(plain: CropBoxes, table: Tensor) -> CropBoxes:
     return CropBoxes(plain.center + plain.side[..., None] * table[..., :2], plain.size * table[..., 2:])
 
 
+def person_crops(bounds: Tensor, config: MultiCropConfig, generator: torch.Generator | None = None) -> CropBoxes:
+    """Puts the crops around people that a network wants.
+
+    Args:
+        bounds: (P, 4) xmin, ymin, xmax, ymax of the people [px].
+        config: The network's.
+        generator: What the scheme "random" draws from, on the CPU; the others need none.
+
+    Returns:
+        P x N crops, the plain one first.
+
+    Raises:
+        ValueError: The scheme is "random", and there is nothing to draw from.
+    """
+    if config.scheme != "random":
+        table = crop_table(config.num_crops, config.scheme)
+    elif generator is not None:
+        table = random_table(len(bounds), config.num_crops, generator)
+    else:
+        raise ValueError("crops: the scheme random draws them: expected a generator, got None")
+    return crop_boxes(plain_boxes(bounds, config.size), table)
+
+
 def network_crops(images: Tensor, of_image: Tensor, boxes: CropBoxes, size: tuple[int, int]) -> Tensor:
     """Cuts the pictures of crops as the network wants them: `sample_crops`, normalised as ImageNet's are.
 
@@ -142,12 +160,11 @@ def sample_crops(images: Tensor, of_image: Tensor, boxes: CropBoxes, size: tuple
         ValueError: A crop without extent or with numbers that are not finite, or a person of no image.
     """
     _check(images, of_image, boxes)
-    levels = _halved(_as_floats(images, boxes.size.dtype), size)
-    pixels = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in levels])
-    shapes = torch.tensor([level.shape[-2:] for level in levels], device=images.device)
+    level = _levels(images, boxes, size)
+    levels = _halved(_as_floats(images, boxes.size.dtype), max(level.tolist(), default=0))
+    pixels = torch.cat([halved.permute(0, 2, 3, 1).flatten(0, 2) for halved in levels])
+    shapes = torch.tensor([halved.shape[-2:] for halved in levels], device=images.device)
     count = len(images) * shapes.prod(1)
-    shrunk = (boxes.size / boxes.size.new_tensor([size[1], size[0]])).amin(-1).flatten()
-    level = shrunk.log2().floor().clamp(0, len(levels) - 1).long()
     height, width = shapes[level].unbind(-1)
     image = of_image.repeat_interleave(boxes.size.shape[1])
     first = (count.cumsum(0) - count)[level] + image * height * width
@@ -155,6 +172,13 @@ def sample_crops(images: Tensor, of_image: Tensor, boxes: CropBoxes, size: tuple
     x, y = (_places(center[:, i], extent[:, i], size[1 - i], level) for i in (0, 1))
     pictures = _bilinear(pixels, first, (height, width), y, x)
     return pictures.permute(0, 3, 1, 2).unflatten(0, boxes.size.shape[:2])
+
+
+def _levels(images: Tensor, boxes: CropBoxes, size: tuple[int, int]) -> Tensor:
+    """How often each of Q crops wants the image halved: (Q,) int64; at most as often as there is something to halve."""
+    shrunk = (boxes.size / boxes.size.new_tensor([size[1], size[0]])).amin(-1).flatten()
+    most = min(images.shape[-2:]).bit_length() - 1
+    return shrunk.log2().floor().clamp(0, most).long()
 
 
 def _places(center: Tensor, extent: Tensor, count: int, level: Tensor) -> Tensor:
@@ -194,10 +218,10 @@ def _neighbours(place: Tensor, count: Tensor) -> list[tuple[Tensor, Tensor]]:
     return both
 
 
-def _halved(images: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """The images and their halves, quarters, ... as far as pictures of this size can want them."""
+def _halved(images: Tensor, times: int) -> list[Tensor]:
+    """The images, their halves, quarters and so on."""
     levels = [images]
-    while min(levels[-1].shape[-2:]) > 1 and max(levels[-1].shape[-2] / size[0], levels[-1].shape[-1] / size[1]) >= 1:
+    for _ in range(times):
         height, width = levels[-1].shape[-2:]
         # Half pixels at the edge are half black, as is what lies outside.
         levels.append(F.avg_pool2d(F.pad(levels[-1], (0, width % 2, 0, height % 2)), 2))

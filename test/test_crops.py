@@ -14,6 +14,7 @@ from ros2_multihmr.crops import (
     crop_boxes,
     crop_table,
     network_crops,
+    person_crops,
     plain_boxes,
     random_table,
     sample_crops,
@@ -21,6 +22,7 @@ from ros2_multihmr.crops import (
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD
 from ros2_multihmr.model.crop_cameras import CropBoxes, crop_intrinsics
 from ros2_multihmr.model.initialisation import draw
+from ros2_multihmr.model.multi_crop_config import SCHEMES, MultiCropConfig
 
 ONE = torch.tensor([0])
 
@@ -149,6 +151,21 @@ def test_the_papers_table() -> None:
     nine = crop_table(9, "fixed")
     assert sorted(nine[1:, 2].tolist()) == [0.4, 0.55, 0.7, 0.85, 1.15, 1.3, 1.45, 1.6]
     assert len({tuple(shift) for shift in nine[:, :2].tolist()}) == 9 and nine[0].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_network_says_which_crops_it_wants(scheme: str) -> None:
+    config = MultiCropConfig(num_crops=4, scheme=scheme, crop_height=112, crop_width=84)
+    bounds = torch.tensor([[10.0, 20, 50, 120], [10, 20, 210, 60]])
+    boxes = person_crops(bounds, config, torch.Generator().manual_seed(0))
+    plain = plain_boxes(bounds, (112, 84))
+    assert boxes.size.shape == (2, 4, 2)
+    assert torch.equal(boxes.center[:, :1], plain.center) and torch.equal(boxes.size[:, :1], plain.size)
+    if scheme == "random":
+        with pytest.raises(ValueError, match="expected a generator"):
+            person_crops(bounds, config)
+    else:
+        torch.testing.assert_close(boxes, crop_boxes(plain, crop_table(4, scheme)))
 
 
 @pytest.mark.parametrize(("count", "scheme"), [(0, "fixed"), (10, "fixed"), (5, "random"), (5, "spiral")])

@@ -188,6 +188,24 @@ def test_without_steps_worth_mentioning_the_start_comes_back() -> None:
         state_of(config, before.rotmats, before.shape, before.expression, behind, boxes, k)
 
 
+def test_all_crops_of_all_people_are_one_batch_of_the_encoder() -> None:
+    config = changed(num_crops=5)
+    model, seen = small_model(config), []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    model(*small_inputs(10, config))
+    assert seen == [(50, 3, 84, 56)]
+
+
+def test_one_graph_for_any_number_of_people() -> None:
+    model, people = small_model(changed(iterations=1)), torch.export.Dim("people", min=1, max=64)
+    shapes = ({0: people}, CropBoxes({0: people}, {0: people}), {0: people})
+    exported = torch.export.export(model, small_inputs(2), dynamic_shapes=shapes).module()
+    for count in (1, 3):
+        inputs = small_inputs(count)
+        for ours, theirs in zip(model(*inputs), exported(*inputs), strict=True):
+            torch.testing.assert_close(ours, theirs)
+
+
 def test_the_root_is_where_the_cameras_put_it() -> None:
     out = small_model()(*small_inputs(3))
     posed = pose_people(BODY, out, vertices=True)

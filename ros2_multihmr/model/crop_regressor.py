@@ -75,7 +75,7 @@ class CropRegressor(nn.Module):
 
     def start(self, boxes: CropBoxes) -> BodyState:
         """Everybody before anything is seen: the initial values, in cameras that agree."""
-        people = len(boxes.center)
+        people = boxes.center.shape[0]
         cameras = derived_cameras(self.init_camera.expand(people, -1), boxes)
         pose, shape, expression = (
             init.expand(people, -1) for init in (self.init_pose, self.init_shape, self.init_expression)

@@ -101,12 +101,13 @@ class MultiCrop(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Maps pictures (P, N, 3, h, w) to features (P, N, D)."""
-        self._check("pixels", pixels, (len(pixels), self.config.num_crops, 3, *self.config.size))
-        return self.encoder(pixels.flatten(0, 1)).view(len(pixels), self.config.num_crops, self.encoder.width)
+        shape = (pixels.shape[0], self.config.num_crops)
+        self._check("pixels", pixels, (*shape, 3, *self.config.size))
+        return self.encoder(pixels.flatten(0, 1)).view(*shape, self.encoder.width)
 
     def regress(self, features: Tensor, boxes: CropBoxes, k: Tensor, start: BodyState | None = None) -> CropPeople:
         """Regresses people of features (P, N, D), wherever those come from; see `forward`."""
-        people, crops = len(features), self.config.num_crops
+        people, crops = features.shape[0], self.config.num_crops
         self._check("features", features, (people, crops, self.encoder.width))
         for name, edges in boxes._asdict().items():
             self._check(f"boxes.{name}", edges, (people, crops, 2))
