@@ -17,11 +17,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ros2_multihmr.body import BodyModel, create_body
-from ros2_multihmr.capsules import CapsuleModel, Capsules
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.nearest_point import brute_force
-from ros2_multihmr.proximity import ProximityMeter
+from ros2_multihmr.nearness.capsules import CapsuleModel, Capsules
+from ros2_multihmr.nearness.nearest_point import brute_force
+from ros2_multihmr.nearness.proximity import ProximityMeter
 from ros2_multihmr.report import measured_on, table_lines
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.settings import Settings, setting

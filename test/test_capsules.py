@@ -10,8 +10,8 @@ from test_proximity import people
 
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.parts import PARTS, parts_of_vertices
-from ros2_multihmr.capsules import MARGIN_M, CapsuleKeeper, CapsuleModel, Capsules
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.nearness.capsules import MARGIN_M, CapsuleKeeper, CapsuleModel, Capsules
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from ros2_multihmr import cli
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.nearest_point import MeshIndex, brute_force
-from ros2_multihmr.proximity import ProximityMeter, resting_mesh
+from ros2_multihmr.nearness.nearest_point import MeshIndex, brute_force
+from ros2_multihmr.nearness.proximity import ProximityMeter, resting_mesh
+from ros2_multihmr.nearness.spheres import Sphere, parse_spheres
 from ros2_multihmr.rotations import rotvec_to_rotmat
-from ros2_multihmr.spheres import Sphere, parse_spheres
 
 CUBE = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 CUBE_FACES = np.array(

@@ -11,8 +11,8 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from ros2_multihmr.body.parts import PARTS
-from ros2_multihmr.capsules import CapsuleKeeper, CapsuleModel, Capsules
 from ros2_multihmr.estimator import Estimator
+from ros2_multihmr.nearness.capsules import CapsuleKeeper, CapsuleModel, Capsules
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros.marker_cdr import MarkerWriter
 from ros2_multihmr.ros.output import BEST_EFFORT, RELIABLE, CreatePublisher, Result, send, wanted

@@ -13,11 +13,11 @@ from std_msgs.msg import Header
 
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.estimator import Estimator
-from ros2_multihmr.proximity import Proximities, ProximityMeter
+from ros2_multihmr.nearness.proximity import Proximities, ProximityMeter
+from ros2_multihmr.nearness.spheres import parse_spheres
 from ros2_multihmr.ros.output import RELIABLE, CreatePublisher, Result, send, wanted
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.sphere_frames import SphereFrames, SpheresNow
-from ros2_multihmr.spheres import parse_spheres
 from ros2_multihmr.stopwatch import Stopwatch
 
 _NO_SPHERES = (

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rclpy.node import Node
 from std_msgs.msg import Header
 
+from ros2_multihmr.nearness.spheres import Sphere
 from ros2_multihmr.ros.transform_lookup import TransformLookup, UnknownTransformError
-from ros2_multihmr.spheres import Sphere
 
 Array = NDArray[np.float64]
 _LONGEST_STEP_S = 1.0  # a velocity over more is none of now

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.body.parts import parts_of_full_faces
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.nearest_point import MeshIndex
+from ros2_multihmr.nearness.nearest_point import MeshIndex
 
 Array = NDArray[np.float64]
 
