@@ -117,9 +117,9 @@ def stage_times(runs: Sequence[Mapping[str, float]]) -> list[StageTime]:
     ]
 
 
-def show_times(console: Console, title: str, times: Sequence[StageTime]) -> None:
-    """Prints a table."""
-    _show(console, _Section(title, HEADINGS, [_cells(time) for time in times], []))
+def show_times(console: Console, title: str, times: Sequence[StageTime], notes: Sequence[str] = ()) -> None:
+    """Prints a table, and sentences under it."""
+    _show(console, _Section(title, HEADINGS, [_cells(time) for time in times], list(notes)))
 
 
 def write_times(
@@ -129,17 +129,22 @@ def write_times(
     times: Sequence[StageTime],
     settings: Mapping[str, object],
     machine: Mapping[str, str],
+    notes: Sequence[str] = (),
+    **more: object,
 ) -> None:
-    """Writes `name`.json and `name`.md.
+    """Writes `name`.json, with `more` in it, and `name`.md, with sentences at its end.
 
     Raises:
         OSError: They cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    result = {"title": title, "hardware": machine, "settings": settings, "stages": [asdict(time) for time in times]}
+    result: dict[str, object] = {"title": title, "hardware": machine, "settings": settings}
+    result |= {"stages": [asdict(time) for time in times]}
+    result |= more
     (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     page = markdown_table(title, HEADINGS, [_cells(time) for time in times], machine)
-    (folder / f"{name}.md").write_text(page, encoding="utf-8")
+    text = "".join(f"\n{note}\n" for note in notes)
+    (folder / f"{name}.md").write_text(page + text, encoding="utf-8")
 
 
 def _show(console: Console, section: _Section) -> None:

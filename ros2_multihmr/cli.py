@@ -42,13 +42,16 @@ VERBS = {
     ),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
-    "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage on this machine"),
+    "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage, by setting and number of people"),
     "benchmark padding": Verb("ros2_multihmr.padding_benchmark", "what leaving the padding out saves and changes"),
     "benchmark startup": Verb("ros2_multihmr.startup", "time and memory until the first image is done"),
     "benchmark proximity": Verb(
         "ros2_multihmr.proximity_benchmark", "distances of a robot's links to people, and capsules: time and truth"
     ),
-    "benchmark node": Verb("ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, per stage"),
+    "benchmark node": Verb(
+        "ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, or the whole chain, per stage"
+    ),
+    "benchmark soak": Verb("ros2_multihmr.ros.soak", "a long run at camera rate: does memory or latency grow"),
     "benchmark transport": Verb("ros2_multihmr.ros.transport_benchmark", "how many images arrive in another process"),
 }
 # ROS programs, which read their own arguments (--ros-args ...).

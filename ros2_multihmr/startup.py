@@ -29,7 +29,7 @@ from ros2_multihmr.stopwatch import Stopwatch
 _MODULE = "ros2_multihmr.startup"
 HEADINGS = ("stage", "time [s]", "memory kept [MB]", "memory in passing [MB]")
 LIBRARIES, FIRST_IMAGE, TOTAL = "libraries", "first image", "total"
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_CLEAR = Path("/proc/self/clear_refs")
 _FORGET_PEAK = "5"
 _KINDS = ("seconds", "kept_mb", "passing_mb")
 _FOV_DEG = 60.0
@@ -160,11 +160,12 @@ def stage_costs(runs: Sequence[Mapping[str, Any]]) -> list[StageCost]:
     return [*costs, StageCost(TOTAL, seconds, kept, max(cost.passing_mb for cost in costs))]
 
 
-def memory_mb(kind: str) -> float:
-    """Returns this process's memory in use, "VmRSS", or its peak, "VmHWM" [MB]."""
-    match = re.search(rf"{kind}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii", errors="replace"))
+def memory_mb(kind: str, process: int | str = "self") -> float:
+    """Returns a process's memory in use, "VmRSS", or its peak, "VmHWM" [MB]; this one's unless its id is given."""
+    status = Path(f"/proc/{process}/status")
+    match = re.search(rf"{kind}:\s+(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
     if match is None:
-        raise ValueError(f"{_STATUS} does not tell {kind}: start-up is measured on Linux alone")
+        raise ValueError(f"{status} does not tell {kind}: memory is measured on Linux alone")
     return int(match[1]) * 1024 / 1e6
 
 

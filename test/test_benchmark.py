@@ -6,13 +6,19 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
+from multihmr.msg import HumanArray
+from rclpy.serialization import serialize_message
 
 from ros2_multihmr import cli, startup
 from ros2_multihmr.benchmark import stage_times
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
+from ros2_multihmr.ros import soak
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES, share_file
 from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE
+from ros2_multihmr.ros.sink import Arrival, age_ms, arrivals
+from ros2_multihmr.ros.soak import judge
 from ros2_multihmr.ros.transport_benchmark import Options, environments, measure
 
 
@@ -87,14 +93,74 @@ def test_memory_in_passing_is_what_a_stage_does_not_keep():
     assert meter.passing_mb["keeping"] < 50 and meter.kept_mb["keeping"] > 150
 
 
-def test_node_benchmark_measures_every_stage_with_everybody_listening(tmp_path):
-    arguments = ["--images", "5", "--people", "10", "--width", "320", "--height", "240", "--out", str(tmp_path)]
-    command = [sys.executable, "-m", "ros2_multihmr.cli", "benchmark", "node", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+def run_verb(*arguments):
+    command = [sys.executable, "-m", "ros2_multihmr.cli", "benchmark", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+NODE_STAGES = {"convert in", "track", "convert out", "publish", "total"}
+ESTIMATOR_STAGES = {"preprocess", "network", "body", "describe"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "stages"),
+    [
+        ([], "node", NODE_STAGES),
+        (["--network", "--image-transport", "compressed"], "chain", NODE_STAGES | ESTIMATOR_STAGES),
+    ],
+)
+def test_node_benchmark_measures_every_stage_with_everybody_listening(tmp_path, flags, name, stages):
+    arguments = ["--images", "5", "--people", "3", "--width", "320", "--height", "240", "--out", str(tmp_path)]
+    done = run_verb("node", *arguments, *flags)
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((tmp_path / "node.json").read_text())
-    stages = {row["stage"]: row["median_ms"] for row in result["stages"]}
-    assert set(stages) == {"convert in", "track", "convert out", "publish", "total"} and min(stages.values()) > 0
+    result = json.loads((tmp_path / f"{name}.json").read_text())
+    times = {row["stage"]: row["median_ms"] for row in result["stages"]}
+    assert set(times) == stages and min(times.values()) > 0
+    age = result["received"]["age"]
+    assert result["received"]["rate_hz"] > 0 and 0 < age["median_ms"] <= age["p95_ms"]
+    assert f"people at {result['received']['rate_hz']:.1f} Hz" in (tmp_path / f"{name}.md").read_text()
+
+
+def test_soak_watches_a_node_process(tmp_path):
+    limits = ["--most-mb-per-min", "1e9", "--most-growth", "1e9"]  # a few seconds say nothing of growth
+    done = run_verb("soak", "--duration-s", "4", "--rate-hz", "5", "--out", str(tmp_path), *limits)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "soak.json").read_text())
+    assert result["arrived"] > 1 and result["age"]["median_ms"] > 0 and min(result["memory_mb"]) > 50
+    assert "slope of the memory" in (tmp_path / "soak.md").read_text()
+
+
+def test_soak_ends_with_a_process_that_cannot_go_on(tmp_path):
+    done = run_verb("soak", "--weights", str(tmp_path / "none.safetensors"))
+    assert done.returncode == 2 and "no such weights file" in done.stderr
+
+
+def soaked(memory_slope, age_slope):
+    """Ten minutes at 10 Hz whose memory and latency grow, per minute, after a first minute in which more is taken."""
+    times = np.arange(0, 600, 0.1)
+    seen = [Arrival(at, 50 + age_slope * at / 60 + (at % 7)) for at in times]
+    memory = [(float(at), 400 + 50 * min(at, 50) / 50 + memory_slope * at / 60 + (at % 3)) for at in range(600)]
+    return judge(seen, memory, (0.0, 600.0), 10.0)
+
+
+def test_soak_tells_growth_from_noise_and_from_the_beginning():
+    still = soaked(0.0, 0.0)
+    assert abs(still.mb_per_min) < 0.05 and abs(still.growth) < 0.01 and not still.problems(soak.Options())
+    growing = soaked(2.0, 3.0)
+    assert np.isclose(growing.mb_per_min, 2.0, atol=0.05) and np.isclose(growing.age_ms_per_min, 3.0, atol=0.1)
+    assert growing.arrived == growing.sent == 6000 and len(growing.problems(soak.Options())) == 2
+
+
+def test_soak_of_nothing_says_so():
+    with pytest.raises(ValueError, match="only 0 images"):
+        judge([], [(0.0, 1.0)] * 9, (0.0, 9.0), 10.0)
+
+
+def test_sink_reads_the_stamp_of_a_serialized_message():
+    message = HumanArray()
+    message.header.stamp.sec, message.header.stamp.nanosec = 7, 250_000_000
+    assert np.isclose(age_ms(serialize_message(message), 7_300_000_000), 50.0)
+    assert arrivals(["[INFO] hello", "[[1.5, 20.0], [2.5, 30.0]]"]) == [Arrival(1.5, 20.0), Arrival(2.5, 30.0)]
 
 
 def test_compared_environments_differ_in_the_profile_alone():

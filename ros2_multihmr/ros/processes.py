@@ -94,6 +94,11 @@ class Process:
                 self.given_up = line.rstrip()
             on_line(self.name, line.rstrip())
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def exit_code(self) -> int | None:
         """Returns the exit code, None while it runs."""
         return self._process.poll()
