@@ -59,6 +59,7 @@ def take_turns(
         Seconds per stage of every call that counts.
     """
     results: dict[Key, list[Stages]] = {key: [] for key in runs}
+    block = min(block, repeats)
     for turn in watched(range(1 + math.ceil(repeats / block))):
         for key, run in runs.items():
             calls = [run() for _ in range(1 + block)][1:]
