@@ -112,6 +112,15 @@ def test_finished_shards_are_left_alone(tmp_path, wanted):
     assert len(told) == 3
 
 
+def test_a_folder_may_grow(tmp_path, wanted):
+    produce(job(tmp_path, count=13), 1, ignore)  # its last shard is not full
+    full = {path: path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*.tar"))[:-1]}
+    told: list[Done] = []
+    produce(job(tmp_path), 1, told.append)
+    assert digests(tmp_path) == wanted and len(told) == 30 - 12
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in full.items())
+
+
 def interrupted_program(folder: Path, workers: int) -> subprocess.Popen:
     """A process that writes slowly, after it has written a shard at least."""
     program = (
@@ -205,7 +214,7 @@ def test_folder_keeps_to_its_settings(tmp_path):
     summary = synthesize_folder(options, tmp_path / "train", prepare, console)
     assert (summary.made, summary.there) == (5, 5)
     assert synthesize_folder(options, tmp_path / "train", prepare, console).made == 0
-    for changes in ({"count": 6}, {"seed": 1}, {"quality": 50}, {"max_people": 3}):
+    for changes in ({"count": 4}, {"seed": 1}, {"quality": 50}, {"max_people": 3}):
         with pytest.raises(ValueError, match=rf"{next(iter(changes))} is .* there"):
             synthesize_folder(Options(**({"count": 5, "per_shard": 2} | changes)), tmp_path / "train", prepare, console)
 

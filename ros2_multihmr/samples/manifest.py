@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +48,32 @@ class Manifest:
     def begin(self, folder: Path) -> None:
         """Writes the manifest into `folder`, or checks that the one that is there says the same.
 
+        More samples than before may be wanted; then a last shard that is not full is removed, to be made again.
+
         Raises:
             ValueError: Other samples are there.
         """
         path = folder / MANIFEST
         if not path.exists():
-            with whole_file(path) as part:
-                part.write_text(json.dumps(asdict(self), indent=2) + "\n")
+            self._write(path)
             return
-        here, wanted = asdict(Manifest.read(folder)), json.loads(json.dumps(asdict(self)))
-        differences = _differences(here, wanted)
+        here, wanted = Manifest.read(folder), json.loads(json.dumps(asdict(self)))
+        if here.count < self.count and not _differences(asdict(replace(here, count=self.count)), wanted):
+            name, samples = here.shards()[-1]
+            if len(samples) < self.per_shard:
+                (folder / name).unlink(missing_ok=True)
+            self._write(path)
+            return
+        differences = _differences(asdict(here), wanted)
         if differences:
             raise ValueError(
                 f"{path}: other samples are there: {'; '.join(differences)}; give the same settings to go on, or "
                 "another folder"
             )
+
+    def _write(self, path: Path) -> None:
+        with whole_file(path) as part:
+            part.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def read(folder: Path) -> Manifest:
