@@ -8,7 +8,7 @@ The threshold is looked for in validation images, never in the frozen benchmark.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -75,7 +75,7 @@ def main(options: Options) -> int:
     benchmark = open_folder(Path(options.data))
     estimator = create_estimator(replace(options, detection_threshold=LOWEST))
     figures = sweep(find_people(benchmark, estimator, console), THRESHOLDS)
-    best = max(figures, key=lambda threshold: figures[threshold])
+    best = best_threshold(figures, source, options.data)
     move_scores(model, best, options.detection_threshold)
     save_weights(model, out, half=options.half)
     told = ", ".join(f"{threshold:g}: {figure:.3f}" for threshold, figure in figures.items())
@@ -108,6 +108,27 @@ def sweep(images: Sequence[Found], thresholds: Sequence[float]) -> dict[float, f
         wrong += sum(len(p.false) for p in pairs)
         figures[threshold] = 2.0 * right / max(2 * right + wrong, 1)
     return figures
+
+
+def best_threshold(figures: Mapping[float, float], weights: Path, data: str) -> float:
+    """Returns the threshold with the highest F1; the lowest of equals.
+
+    Args:
+        figures: F1 by threshold.
+        weights: Whose, for the message.
+        data: On which images, for the message.
+
+    Raises:
+        ValueError: F1 is 0 at all of them: nobody was found, and there is nothing to move scores by.
+    """
+    best = max(figures, key=lambda threshold: figures[threshold])
+    if figures[best] > 0.0:
+        return best
+    raise ValueError(
+        f"{weights}: expected weights that find people in {data}, got nobody right at any threshold from "
+        f"{min(figures):g} to {max(figures):g} (F1 is 0); nothing is written. Train them further, or give other images "
+        "with --data"
+    )
 
 
 @torch.no_grad()

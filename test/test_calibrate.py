@@ -1,14 +1,15 @@
 """Calibration: the best threshold is found, and scores move there and nowhere else."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from small_network import small_inputs, small_network
 
-from ros2_multihmr import cli
-from ros2_multihmr.calibrate import Found, move_scores, sweep
+from ros2_multihmr import calibrate, cli
+from ros2_multihmr.calibrate import Found, best_threshold, move_scores, sweep
 from ros2_multihmr.model.checkpoint import save_weights
 
 PERSON = np.stack(np.meshgrid([0.0, 30.0], [0.0, 80.0]), axis=-1).reshape(1, 4, 2)
@@ -36,6 +37,22 @@ def test_the_moved_score_is_where_it_should_be_and_the_order_stays():
     after = model.score(model.backbone(pixels)).flatten()
     assert math.isclose(float(after.median()), 0.3, abs_tol=1e-4)
     assert torch.equal(before.argsort(), after.argsort())
+
+
+def test_the_best_threshold_is_that_of_the_highest_f1():
+    assert best_threshold({0.1: 0.2, 0.3: 0.5, 0.5: 0.5, 0.7: 0.0}, Path("a"), "data") == 0.3
+
+
+def test_weights_that_find_nobody_are_refused_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    own, out = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    save_weights(small_network(), own)
+    monkeypatch.setattr(calibrate, "open_folder", lambda folder: None)
+    monkeypatch.setattr(calibrate, "create_estimator", lambda options: None)
+    monkeypatch.setattr(calibrate, "find_people", lambda *_: [image([0.9], [900.0], [0.0]), image([], [], [0.0])])
+    assert cli.main(["evaluate", "calibrate", "--weights", str(own), "--out", str(out), "--data", "some"]) == 2
+    told = capsys.readouterr().err
+    assert "find people in some, got nobody right at any threshold from 0.05 to 0.95" in told and "Train them" in told
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
