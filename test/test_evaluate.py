@@ -341,7 +341,7 @@ def test_page_and_json(specification):
     scores = score(SAMPLES, predictors, dict.fromkeys(names, BODY), BODY)
     result = Result.of(scores, "tiny", "eight images", ["A note."], {"weights": "tiny"}, {"cpu": "a fast one"})
     text = page(result)
-    assert text.startswith("# Tiny") and "| PA-MPJPE, mean | mm |" in text and "Measured on: cpu a fast one." in text
+    assert text.startswith("# tiny\n") and "| PA-MPJPE, mean | mm |" in text and "Measured on: cpu a fast one." in text
     assert "| recall | % | 100 | 100 to 100 | told | told |" in text
     assert not [line for line in text.splitlines() if line.startswith("| MPJPE") and "told" in line]
     assert "A note." in text and "## By distance [m]" in text and "*mean pose* is told" in text

@@ -75,7 +75,7 @@ class ClipPage:
 
     def markdown(self) -> str:
         """Returns a Markdown page."""
-        lines = [f"# {self.title[:1].upper()}{self.title[1:]}", "", f"{self.data}. {_HOW}", ""]
+        lines = [f"# {self.title}", "", f"{self.data}. {_HOW}", ""]
         lines += [line for note in self.notes for line in (note, "")]
         lines += self._found()
         for source, heading in ((NETWORK, "From the network's own detections"), (NOISE, "From the truth with noise")):

@@ -82,7 +82,7 @@ def to_json(result: Result) -> dict[str, Any]:
 def page(result: Result) -> str:
     """Returns a Markdown page."""
     beside = [name for name in result.figures if name != NETWORK]
-    lines = [f"# {result.title[:1].upper()}{result.title[1:]}", ""]
+    lines = [f"# {result.title}", ""]
     lines += [f"{result.data}. {result.people} people count. {_MEANING}", ""]
     lines += [line for note in result.notes for line in (note, "")]
     lines += table_lines(("", "unit", NETWORK, "95 %", *beside), _figure_rows(result, beside))
