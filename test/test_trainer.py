@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import random
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from training_fakes import BODY, batches_of, made_up_samples, smoke_objective, smoke_trainer
 
-from ros2_multihmr.model.checkpoint import load_weights
+from ros2_multihmr.model.checkpoint import load_weights, save_weights
 from ros2_multihmr.training.checkpoints import (
     Checkpoint,
     Progress,
@@ -296,6 +299,27 @@ def test_a_write_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch) -> N
     with pytest.raises(OSError, match="disk full"):
         save_checkpoint(tmp_path, checkpoint(2), 1)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_told_as_the_system_tells_it(tmp_path: Path, monkeypatch) -> None:
+    def fail(tensors, file, metadata) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("ros2_multihmr.training.checkpoints.save_file", fail)
+    with pytest.raises(OSError, match=r"step-000000002\.safetensors: cannot be written .*No space left on device"):
+        save_checkpoint(tmp_path, checkpoint(2), 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_files_have_the_rights_that_the_umask_leaves(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        save_weights(smoke_objective(SMOKE).model, tmp_path / "weights.safetensors")
+        save_checkpoint(tmp_path, checkpoint(1), 1)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [mode, mode]
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,7 @@ OWN_SUFFIX = ".safetensors"
 BODY = "stored_body."  # before the names of what the file has of the body
 OVERRIDABLE = ("max_humans", "nms_kernel")
 SHOWN = 4
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _logger = logging.getLogger("ros2_multihmr")
 
 
@@ -43,6 +46,7 @@ def save_weights(model: Network, path: str | Path, *, half: bool = False, licenc
 
     Raises:
         ValueError: Another ending, or numbers too big for 16 bits.
+        OSError: The file cannot be written.
     """
     if Path(path).suffix != OWN_SUFFIX:
         raise ValueError(f"{path}: expected a name ending in {OWN_SUFFIX}")
@@ -155,13 +159,35 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str, *
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Lets a file be written beside its place, and puts it there once it is whole and on the disk."""
+    """Lets a file be written beside its place, and puts it there once it is whole and on the disk.
+
+    Whatever writes it, its rights are those of any new file of this user (umask).
+
+    Args:
+        path: The file's place.
+
+    Yields:
+        Where to write it.
+
+    Raises:
+        OSError: It cannot be written, for example because the disk is full.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
+        part.unlink(missing_ok=True)
+        part.touch()
+        rights = stat.S_IMODE(part.stat().st_mode)
         yield part
+        part.chmod(rights)
         _to_disk(part)
         part.replace(path)
         _to_disk(path.parent)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 
