@@ -16,9 +16,11 @@ from rich.text import Text
 from ros2_multihmr import __version__
 from ros2_multihmr.body import create_body
 from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.model.checkpoint import whole_file
 from ros2_multihmr.samples.bulk import Done, Job, Make, produce
 from ros2_multihmr.samples.codec import IMAGE_FORMATS
 from ros2_multihmr.samples.contact_sheet import contact_sheet
+from ros2_multihmr.samples.lock import alone_in
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.samples.shards import ShardReader
@@ -94,9 +96,15 @@ def synthesize_folder(options: Options, folder: Path, prepare: Callable[[], Make
         console: A quiet one shows nothing.
 
     Raises:
-        ValueError: The folder has images of other settings, or cannot be made.
+        ValueError: The folder has images of other settings, or cannot be made, or another process is filling it.
+        OSError: A file cannot be written; names it.
     """
     make_folder(folder, "--out")
+    with alone_in(folder, "--out"):
+        return _fill(options, folder, prepare, console)
+
+
+def _fill(options: Options, folder: Path, prepare: Callable[[], Make], console: Console) -> Summary:
     # The settings that are not the scene's: none of them may change when the job goes on, but the number of workers.
     source = {"seed": options.seed, "body": BODY, "scene": vars(options.scene)}
     source |= {"image_format": options.image_format, "quality": options.quality}
@@ -136,7 +144,9 @@ def write_preview(folder: Path) -> Path:
     reader = ShardReader.of_folder(folder)
     samples = [reader[index] for index in range(min(PREVIEW_SAMPLES, len(reader)))]
     path = folder / PREVIEW
-    Image.fromarray(contact_sheet(samples, create_body(samples[0].labels.body))).save(path)
+    sheet = Image.fromarray(contact_sheet(samples, create_body(samples[0].labels.body)))
+    with whole_file(path) as part:
+        sheet.save(part, format="PNG")
     return path
 
 

@@ -219,6 +219,23 @@ def test_folder_keeps_to_its_settings(tmp_path):
             synthesize_folder(Options(**({"count": 5, "per_shard": 2} | changes)), tmp_path / "train", prepare, console)
 
 
+def test_a_folder_is_filled_by_one_process_and_free_when_that_is_killed(tmp_path):
+    options, console = Options(count=2, workers=1), Console(quiet=True)
+    program = f"import pathlib, time\nwith alone_in(pathlib.Path({str(tmp_path)!r}), ''):\n print(1, flush=True)\n"
+    program = f"from ros2_multihmr.samples.lock import alone_in\n{program} time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    try:
+        other.stdout.readline()
+        with pytest.raises(ValueError, match=f"--out {tmp_path}: .* another process is filling now; wait"):
+            synthesize_folder(options, tmp_path, prepare, console)
+        assert not list(tmp_path.glob("*.json")), "nothing was touched"
+    finally:
+        other.kill()
+        other.communicate()
+    assert synthesize_folder(options, tmp_path, prepare, console).made == 2
+    assert synthesize_folder(options, tmp_path, prepare, console).made == 0, "and free after that"
+
+
 def test_contact_sheet_needs_samples():
     with pytest.raises(ValueError, match="at least one sample"):
         contact_sheet([], None)  # type: ignore[arg-type]
