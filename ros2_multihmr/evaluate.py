@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.evaluate_clips import CLIPS, evaluate_clips
+from ros2_multihmr.evaluate_clips import evaluate_clips
 from ros2_multihmr.evaluation.benchmark import (
+    CLIPS,
     DEFAULT_CACHE,
     Benchmark,
     fill,
@@ -29,7 +29,7 @@ from ros2_multihmr.evaluation.benchmark import (
     same_pixels,
 )
 from ros2_multihmr.evaluation.generate import generate
-from ros2_multihmr.evaluation.page import KNOWN, NETWORK, Result, page, to_json, value_text
+from ros2_multihmr.evaluation.page import KNOWN, NETWORK, Result, page, to_json, value_text, write_report
 from ros2_multihmr.evaluation.pictures import pictures
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
@@ -147,9 +147,7 @@ def _write(result: Result, name: str, folders: list[Path]) -> None:
     stems = ["figures", *[name.replace("-", "_")] * (len(folders) - 1)]
     for folder, stem in zip(folders, stems):
         make_folder(folder, "--report")
-        text = json.dumps(to_json(result), indent=1, allow_nan=False) + "\n"
-        (folder / f"{stem}.json").write_text(text, encoding="utf-8")
-        (folder / f"{stem}.md").write_text(page(result), encoding="utf-8")
+        write_report(folder / stem, to_json(result), page(result))
 
 
 def _draw(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from rich.progress import Progress, track
 from ros2_multihmr.body import create_body
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.evaluation.benchmark import Benchmark
+from ros2_multihmr.evaluation.benchmark import CLIPS, Benchmark
 from ros2_multihmr.evaluation.clip_page import ClipPage
 from ros2_multihmr.evaluation.clip_runs import judge
+from ros2_multihmr.evaluation.page import write_report
 from ros2_multihmr.evaluation.pictures import humans_of
 from ros2_multihmr.evaluation.predictions import PredictionFolder
 from ros2_multihmr.evaluation.rendered_clips import BODY, ClipSet, RenderedClip, fill, missing, open_clips, samples_of
@@ -30,7 +30,6 @@ from ros2_multihmr.preprocess import network_view
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.uncertainty import ASSUMED, Sigmas, choose_sigmas
 
-CLIPS = "clips"
 BENCHMARK = ClipSet(CLIPS, first_seed=0, seeds=3)
 _SOMEBODY = Frame(np.zeros(1, np.int64), np.zeros((1, 3)), np.zeros(1, np.int64), np.zeros((1, 3)))
 
@@ -125,5 +124,4 @@ def _notes(network: MultiHMRConfig, given: Sigmas) -> list[str]:
 def _write(page: ClipPage, reports: Sequence[tuple[Path, str]]) -> None:
     for folder, stem in reports:
         make_folder(folder, "--report")
-        (folder / f"{stem}.json").write_text(json.dumps(page.to_json(), indent=1, allow_nan=False) + "\n", "utf-8")
-        (folder / f"{stem}.md").write_text(page.markdown(), "utf-8")
+        write_report(folder / stem, page.to_json(), page.markdown())

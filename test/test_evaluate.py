@@ -287,7 +287,7 @@ def test_frozen_images_are_made_once_and_checked(specification, tmp_path, monkey
 def test_other_images_than_the_frozen_ones_are_told(specification, tmp_path):
     with pytest.raises(ValueError, match=r"seed 3 is not the frozen one \(people 0, not 3"):
         list(benchmarks.fill(specification, tmp_path, lambda seeds, *_: (sample_of(2 if s == 2 else 4) for s in seeds)))
-    with pytest.raises(ValueError, match="no-such-data: expected a folder of shards.*, or one of synthetic-val"):
+    with pytest.raises(ValueError, match="no-such-data: .* expected one of synthetic-val, clips, a folder of shards"):
         benchmarks.read_frozen("no-such-data")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import json
 import tarfile
@@ -191,6 +192,30 @@ def test_manifest_names_the_shards_and_refuses_other_samples(tmp_path, samples):
     other = dataclasses.replace(manifest, source={"seed": 3, "scene": {"max_people": 5}})
     with pytest.raises(ValueError, match=r"source\.scene\.max_people is 4 there, 5 now"):
         other.begin(tmp_path)
+
+
+def test_a_level_too_high_or_too_low_is_told(tmp_path):
+    data = tmp_path / "data"
+    for split in ("train", "val"):
+        (data / split).mkdir(parents=True)
+        Manifest(split, 1, 1, {}, "1.0").begin(data / split)
+    with pytest.raises(ValueError, match="it has the folders train and val with samples; give .*data/train or .*/val"):
+        ShardReader.of_folder(data)
+    with pytest.raises(ValueError, match="the samples are in .*data/val, which is one level higher"):
+        ShardReader.of_folder(data / "val" / "val")
+    with pytest.raises(ValueError, match="expected a folder with samples"):
+        ShardReader.of_folder(tmp_path)
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path, samples, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    path = tmp_path / "train-000000.tar"
+    with pytest.raises(OSError, match=f"No space left on device.*{path}"):
+        write_shard(path, samples)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folder_needs_manifest_all_shards_and_their_samples(tmp_path, samples):

@@ -16,6 +16,7 @@ from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.samples.shards import ShardReader, write_shard
 
 DEFAULT_CACHE = "~/.cache/multihmr"
+CLIPS = "clips"  # what --data calls people in motion
 _PER_SHARD = 32
 
 Synthesize = Callable[[Sequence[int], Mapping[str, Any], str], Iterator[Sample]]
@@ -141,8 +142,8 @@ def read_frozen(name: str) -> Specification:
     if Path(name).suffix == ".json" and Path(name).is_file():
         return read_specification(Path(name))
     raise ValueError(
-        f"--data {name}: expected a folder of shards, a specification's JSON file, or one of "
-        f"{', '.join(SPECIFICATIONS)}"
+        f"--data {name}: there is no such data; expected one of {', '.join((*SPECIFICATIONS, CLIPS))}, a folder of "
+        "shards (what `multihmr synthesize` wrote: OUT/train or OUT/val), or a specification's JSON file"
     )
 
 

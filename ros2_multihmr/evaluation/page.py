@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from ros2_multihmr.evaluation.figures import Figure, figures
 from ros2_multihmr.evaluation.groups import Group, groups
 from ros2_multihmr.evaluation.scoring import Scores
+from ros2_multihmr.model.checkpoint import whole_file
 from ros2_multihmr.report import measured_on, table_lines
 
 NETWORK = "network"
@@ -93,6 +96,23 @@ def page(result: Result) -> str:
         rows = [_group_row(group) for group in result.groups if group.by == by]
         lines += ["", f"## By {by}", "", *table_lines((by, *_GROUP_HEADINGS), rows)]
     return "\n".join([*lines, "", measured_on(result.machine), ""])
+
+
+def write_report(stem: Path, values: Mapping[str, Any], markdown: str) -> None:
+    """Writes a page, and its numbers as JSON, each whole or not at all.
+
+    Args:
+        stem: The files' place, without ending.
+        values: JSON values.
+        markdown: The page.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    for ending, content in (("json", text), ("md", markdown)):
+        with whole_file(stem.with_name(f"{stem.name}.{ending}")) as part:
+            part.write_text(content, encoding="utf-8")
 
 
 def _figure_rows(result: Result, beside: Sequence[str]) -> list[tuple[str, ...]]:

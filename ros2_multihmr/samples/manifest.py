@@ -86,14 +86,23 @@ class Manifest:
         try:
             manifest = Manifest(**json.loads(path.read_text()))
         except FileNotFoundError as error:
-            raise ValueError(
-                f"{folder} has no {MANIFEST}: expected a folder that `multihmr synthesize` wrote"
-            ) from error
+            raise ValueError(f"{folder} has no {MANIFEST}: {_meant(folder)}") from error
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is damaged ({error}); make the samples again") from error
         if manifest.version != _VERSION:
             raise ValueError(f"{path}: expected version {_VERSION} of the format, got {manifest.version}")
         return manifest
+
+
+def _meant(folder: Path) -> str:
+    """Says where the samples are, if they are one level lower or higher than `folder`."""
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST}"))
+    if inside:
+        folders = f"folder{'s' * (len(inside) > 1)} {' and '.join(inside)}"
+        return f"it has the {folders} with samples; give {' or '.join(str(folder / name) for name in inside)}"
+    if (folder.parent / MANIFEST).is_file():
+        return f"the samples are in {folder.parent}, which is one level higher"
+    return "expected a folder with samples that `multihmr synthesize` wrote, OUT/train or OUT/val"
 
 
 def _differences(here: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:

@@ -121,6 +121,7 @@ def write_shard(path: Path, samples: Iterable[Sample], *, image_format: str = "j
 
     Raises:
         ValueError: Two samples have the same key, a key has a dot or a slash, or the image format is unknown.
+        OSError: The file cannot be written; names it.
     """
     if image_format not in IMAGE_FORMATS:
         raise ValueError(f"image_format: expected one of {', '.join(IMAGE_FORMATS)}, got {image_format!r}")
