@@ -139,8 +139,20 @@ def _result(scores: list[Scores], benchmark: Benchmark, estimator: Estimator, ru
     notes = ["**The weights are untrained: these figures say how good chance is.**"] if network.untrained else []
     if benchmark.specification is not None:
         notes.append(f"{same_pixels(benchmark)} of {len(benchmark)} images have the very pixels that were frozen.")
+    notes += nobody(scores[0], estimator.config.detection_threshold)
     title = f"{network.weights} ({network.image_size} px) on {benchmark.name}"
     return Result.of(scores, title, benchmark.title, notes, run, hardware(str(estimator.backend.device)))
+
+
+def nobody(scores: Scores, threshold: float) -> list[str]:
+    """Returns the note that nobody who counts was found, or none if somebody was, or if nobody counts."""
+    people, false = len(scores.guess), int(scores.false.sum())
+    if not people or scores.found.any():
+        return []
+    return [
+        f"**Nobody was found**: none of the {people} people who count, with {false} false detections; there are no "
+        f"errors to tell. Lower --detection-threshold ({threshold:g}), or train the weights further."
+    ]
 
 
 def _write(result: Result, name: str, folders: list[Path]) -> None:

@@ -106,19 +106,28 @@ def _benchmark(clips: ClipSet, rendered: Sequence[RenderedClip]) -> Benchmark:
 
 def _told(clips: ClipSet, rendered: Sequence[RenderedClip]) -> str:
     config, seeds = clips.config, sorted({clip.key.seed for clip in rendered})
+    of_seeds = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return (
         f"Rendered clips: {len(rendered)}, of {config.duration_s:g} s at {config.rate_hz:g} Hz, "
-        f"{sum(map(len, rendered))} images; each kind with seeds {seeds[0]} to {seeds[-1]}; SHA-256 {clips.sha256[:12]}"
+        f"{sum(map(len, rendered))} images; each kind with {of_seeds}; SHA-256 {clips.sha256[:12]}"
     )
 
 
 def _notes(network: MultiHMRConfig, given: Sigmas) -> list[str]:
     notes = ["**The weights are untrained: these figures say how good chance is.**"] if network.untrained else []
     if any(given):
-        notes.append(f"The covariance is of {given}, as given, where that is not 0.")
+        notes.append(f"The covariance is as given: {sigmas_text(given, 'of the image')}.")
     elif not all(network.sigmas):
-        notes.append(f"Nobody measured these weights' covariance: it is the assumed {ASSUMED}.")
+        assumed = sigmas_text(ASSUMED, "of the network's input")
+        notes.append(f"Nobody measured these weights' covariance: it is the assumed one, {assumed}.")
     return notes
+
+
+def sigmas_text(sigmas: Sigmas, pixels: str) -> str:
+    """Returns those standard deviations that are not 0 as words; `pixels` says of what they are."""
+    across = [f"{sigmas.position_px:g} px {pixels} across the ray"] if sigmas.position_px else []
+    along = [f"{100.0 * sigmas.depth:g} % of the distance"] if sigmas.depth else []
+    return " and ".join([*across, *along])
 
 
 def _write(page: ClipPage, reports: Sequence[tuple[Path, str]]) -> None:

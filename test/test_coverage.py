@@ -54,8 +54,10 @@ def test_errors_join_and_few_or_broken_ones_are_refused():
     parts = [PlaceErrors.of(found[s], true[s], FOCAL_PX) for s in (slice(0, 7), slice(7, 7), slice(7, 40))]
     np.testing.assert_allclose(PlaceErrors.join(parts), whole)
     assert len(PlaceErrors.join([]).along) == 0
-    with pytest.raises(ValueError, match="at least 30 people, got 7 people's"):
+    with pytest.raises(ValueError, match="too few people were found: expected at least 30 .*, got 7; give more"):
         fit(parts[0])
+    with pytest.raises(ValueError, match="nobody was found: expected at least 30 .*, got 0"):
+        fit(parts[1])
     whole.along[3] = np.nan
     with pytest.raises(ValueError, match="finite"):
         fit(whole)

@@ -168,6 +168,17 @@ def test_hardly_visible_people_do_not_count():
     assert everybody.ignored.tolist() == [3.0, 0.0] and not everybody.false.any() and everybody.found.all()
 
 
+def test_nobody_found_is_told():
+    def none(sample):
+        return kept(truth_as_guess(sample), np.zeros(0, np.intp))
+
+    people = sum(len(sample.labels) for sample in SAMPLES)
+    (told,) = evaluate.nobody(scored(none), 0.3)
+    assert f"none of the {people} people who count, with 0 false" in told and "(0.3)" in told
+    assert evaluate.nobody(scored(truth_as_guess), 0.3) == []
+    assert evaluate.nobody(scored(none, [sample_of(0)]), 0.3) == [], "nobody is there"
+
+
 def test_no_people_have_figures_without_value():
     values = values_of(scored(truth_as_guess, [sample_of(0)]))
     assert np.isnan(values["recall"]) and np.isnan(values["MPJPE, mean"])

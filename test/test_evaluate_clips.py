@@ -12,7 +12,7 @@ import pytest
 
 from ros2_multihmr import cli, evaluate
 from ros2_multihmr.body import create_body
-from ros2_multihmr.evaluate_clips import evaluate_clips
+from ros2_multihmr.evaluate_clips import evaluate_clips, sigmas_text
 from ros2_multihmr.evaluation.clip_page import ClipPage, covered_range
 from ros2_multihmr.evaluation.clip_runs import METHODS, NETWORK, NOISE, judge
 from ros2_multihmr.evaluation.clip_truth import walk_of, who_of
@@ -24,6 +24,7 @@ from ros2_multihmr.rotations import rotmat_to_rotvec
 from ros2_multihmr.synthesis.clips import ClipConfig, clip
 from ros2_multihmr.synthesis.motion import Stay, Walk, course
 from ros2_multihmr.synthesis.plays import KINDS, play, taken_s
+from ros2_multihmr.uncertainty import Sigmas
 
 LONG = ClipConfig(duration_s=7.0, rate_hz=15.0)
 TINY = ClipSet("tiny", 0, 1, ClipConfig(longer_side=64, duration_s=3.0, rate_hz=3.0))
@@ -146,6 +147,8 @@ def test_perfect_detections_are_perfect(rendered):
     page = ClipPage("net on clips", "one clip", ["a note"], {}, [result], {"machine": "none"})
     text = page.markdown()
     assert all(method in text for method in METHODS) and "crossing" in text and "**100.0 % of the true places" in text
+    assert "±" not in text and "| one clip |" in text, "one clip has no spread"
+    assert "mean ± deviation" in replace(page, results=[result, result]).markdown() and "Nobody was found" not in text
     values = json.loads(json.dumps(page.to_json(), allow_nan=False))
     assert values["clips"][0]["figures"][NETWORK]["tracker, raw"]["switches"] == 0
 
@@ -157,7 +160,13 @@ def test_a_network_that_finds_nobody_has_no_errors(rendered):
     assert figures.idf1 == 0.0 and np.isnan(figures.mpjpe_mm) and result.found.found == 0
     page = ClipPage("none", "one clip", [], {}, [result], {})
     assert json.loads(json.dumps(page.to_json(), allow_nan=False))["coverage"]["share"] is None
-    assert "| - " in page.markdown()
+    assert "| - " in page.markdown() and "**Nobody was found**: none of" in page.markdown()
+
+
+def test_standard_deviations_are_told_as_words():
+    assert sigmas_text(Sigmas(2.0, 0.1), "of the image") == "2 px of the image across the ray and 10 % of the distance"
+    assert sigmas_text(Sigmas(0.0, 0.07), "of the image") == "7 % of the distance"
+    assert sigmas_text(Sigmas(3.5, 0.0), "of it") == "3.5 px of it across the ray"
 
 
 # ---- the command

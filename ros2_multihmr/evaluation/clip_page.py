@@ -85,10 +85,17 @@ class ClipPage:
     def _found(self) -> list[str]:
         found = [result.found for result in self.results]
         visible, right, false = (sum(getattr(one, name) for one in found) for name in ("visible", "found", "false"))
+        known = sum(len(one.person) for one in found)
+        if not known:
+            return [
+                f"**Nobody was found**: none of {visible} people who are there to be found, with {false} false "
+                "detections. Lower the detection threshold, or train the weights further.",
+                "",
+            ]
         share, low, high = (f"{100.0 * value:.1f}" for value in covered_range(self.results))
         return [
             f"The network finds {_percent(right, visible)} of {visible} people who are there to be found; "
-            f"{_percent(false, false + sum(len(one.person) for one in found))} of its detections are nobody. "
+            f"{_percent(false, false + known)} of its detections are nobody. "
             f"**{share} % of the true places lie within the 90 % ellipsoid** of `pose.covariance` (in 95 of 100 sets "
             f"of such people: {low} to {high} %); the covariance was not measured on these clips.",
             "",
@@ -98,9 +105,8 @@ class ClipPage:
         rows = []
         for name in Figures._fields:
             values = [[getattr(r.figures[source][method], name) for r in self.results] for method in METHODS]
-            spread = (f"{short(_mean(some))} ± {short(_mean(some, np.std))}" for some in values)
-            rows.append([_MEANING.get(name, name), *spread])
-        return table_lines(["mean ± deviation over clips", *METHODS], rows)
+            rows.append([_MEANING.get(name, name), *map(_spread, values)])
+        return table_lines(["mean ± deviation over clips" if len(self.results) > 1 else "one clip", *METHODS], rows)
 
     def _by_kind(self, source: str) -> list[str]:
         rows = []
@@ -140,6 +146,12 @@ def _mean(values: Sequence[float], of: Callable[..., Any] = np.mean) -> float:
     """Mean of those values that are numbers: who was never found has no errors."""
     known = np.array(values)[np.isfinite(values)]
     return float(of(known)) if len(known) else float("nan")
+
+
+def _spread(values: Sequence[float]) -> str:
+    """Mean ± deviation of those values that are numbers; one alone has no deviation."""
+    several = np.isfinite(values).sum() > 1
+    return f"{short(_mean(values))} ± {short(_mean(values, np.std))}" if several else short(_mean(values))
 
 
 def _share(inside: NDArray[np.bool_]) -> float:

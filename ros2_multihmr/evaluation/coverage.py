@@ -64,8 +64,14 @@ def fit(errors: PlaceErrors) -> Sigmas:
         ValueError: There are fewer than 30 errors, or some are not finite.
     """
     count = len(errors.along)
-    if count < _LEAST or not np.isfinite(errors).all():
-        raise ValueError(f"covariance: expected finite errors of at least {_LEAST} people, got {count} people's")
+    if count < _LEAST:
+        raise ValueError(
+            f"covariance: {'too few people were' if count else 'nobody was'} found: expected at least {_LEAST} whose "
+            f"errors can be measured, got {count}; give more images, lower --detection-threshold, calibrate the scores "
+            "first (`multihmr evaluate calibrate`), or train the weights further"
+        )
+    if not np.isfinite(errors).all():
+        raise ValueError(f"covariance: expected finite errors of {count} people, got some that are not; check the data")
     rough = Sigmas(
         float(np.sqrt(np.quantile(errors.across_px**2, LEVEL) / _CHI2[2])),
         float(np.sqrt(np.quantile(errors.along**2, LEVEL) / _CHI2[1])),
