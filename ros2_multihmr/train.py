@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,13 +21,14 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder
+from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.augment import Augment
 from ros2_multihmr.training.batches import Batch
+from ros2_multihmr.training.checkpoints import FOLDER as CHECKPOINTS
 from ros2_multihmr.training.datasets import Dataset, ShardDataset
 from ros2_multihmr.training.distributed import World, join_world
 from ros2_multihmr.training.initialise import load_backbone, load_start, start_model, training_config
@@ -35,11 +36,12 @@ from ros2_multihmr.training.loader import LoaderConfig, Share, batches
 from ros2_multihmr.training.mirror import Mirror
 from ros2_multihmr.training.objective import Objective
 from ros2_multihmr.training.recipe import Recipe, load_recipe, recipe_to_dict
-from ros2_multihmr.training.run_folder import WEIGHTS, RunFolder, recipe_of
+from ros2_multihmr.training.run_folder import WEIGHTS, RunFolder, only_writer, recipe_of
 from ros2_multihmr.training.show import TrainingDisplay
 from ros2_multihmr.training.trainer import Feed, Trainer
 
 TRAIN, VALIDATION = "train", "val"
+DEFAULT_RECIPE = "embedded"
 _STOPPED = 130
 # Sections of a recipe that may change when a run goes on.
 _FLEXIBLE = ("length", "data")
@@ -51,7 +53,9 @@ class Options(Settings):
 
     data: str = setting("", "Folder with samples in its folders train and val")
     out: str = setting("out/train", "Folder of the run; made if it is not there")
-    recipe: str = setting("embedded", "Name of a recipe that comes with the package, or a YAML file")
+    recipe: str = setting(
+        "", "Name of a recipe that comes with the package, or a YAML file; empty: embedded, or that of the run to go on"
+    )
     set: tuple[str, ...] = setting(
         (), "Values of the recipe to replace: length.steps=1000 optimiser.precision=bfloat16"
     )
@@ -86,50 +90,111 @@ def main(options: Options) -> int:
 
 
 def _recipe(options: Options) -> Recipe:
-    """The recipe asked for; that of the folder for a run that goes on."""
-    there = recipe_of(Path(options.out))
+    """The recipe asked for; that of the folder for a run that goes on and is given none."""
+    out = Path(options.out)
+    there = recipe_of(out)
     if there is None:
-        return load_recipe(options.recipe, options.set)
+        return load_recipe(options.recipe or DEFAULT_RECIPE, options.set)
     if not options.resume:
-        raise ValueError(f"--out {options.out}: there is a run already; go on with --resume, or give another folder")
-    recipe = recipe_of(Path(options.out), options.set)
+        raise ValueError(f"--out {out}: there is a run already; go on with --resume, or give another folder")
+    recipe = load_recipe(options.recipe, options.set) if options.recipe else recipe_of(out, options.set)
     assert recipe is not None  # it was there a line ago
-    before, after = recipe_to_dict(there), recipe_to_dict(recipe)
-    changed = [name for name in before if before[name] != after[name] and name not in _FLEXIBLE]
-    if changed:
-        raise ValueError(f"--set: {', '.join(changed)} cannot change while a run goes on; start another one")
+    _check_same(there, recipe, out, options.recipe)
     return recipe
 
 
+def _check_same(there: Recipe, recipe: Recipe, out: Path, given: str) -> None:
+    """Checks that a run goes on with its own recipe, but for what may change."""
+    changes = _changes(there, recipe)
+    if fixed := [name for name in changes if name.partition(".")[0] not in _FLEXIBLE]:
+        differences = ", ".join(f"{name} ({changes[name]})" for name in fixed)
+        remedy = "leave --recipe away, or give the run's --set with it" if given else "leave them away"
+        raise ValueError(
+            f"--out {out}: {differences} cannot change while a run goes on, only {' and '.join(_FLEXIBLE)} can; "
+            f"{remedy}, or start another run in another folder"
+        )
+
+
+def _changes(there: Recipe, recipe: Recipe) -> dict[str, str]:
+    """What differs between a run's recipe and the one to go on with: old and new value by name."""
+    before, after = _flat(recipe_to_dict(there)), _flat(recipe_to_dict(recipe))
+    return {name: f"{before[name]!r} -> {after[name]!r}" for name in before if before[name] != after[name]}
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's values by their names on the command line."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= {f"{name}.{key}": part for key, part in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
 def _train(options: Options, recipe: Recipe, device: torch.device, world: World) -> int:
-    console = Console(quiet=not world.writes)
-    torch.manual_seed(recipe.seed)
-    body = create_body(recipe.network.body, options.body_models)
-    data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
-    folder = _folder(options, recipe, data, device) if world.writes else None
-    display = TrainingDisplay(console, recipe.length)
-    trainer = Trainer(
-        _objective(recipe, body),
-        recipe,
-        _feed(recipe, data[TRAIN], body, world, device.type == "cuda"),
-        _validation(recipe, data[VALIDATION], world),
-        folder=folder,
-        world=world,
-        device=device,
-        clock=time.monotonic,
-        show=display.show,
-        draw=lambda model: _pictures(model, body, data[VALIDATION], recipe, device),
-    )
-    if options.resume:
-        trainer.resume(Path(options.out) / "checkpoints")
-    if folder is not None:
-        folder.rewind(trainer.progress.step)
-    with display, _signals(trainer):
-        complete = trainer.run()
-    if folder is not None:
-        folder.close()
+    console, out = Console(quiet=not world.writes), Path(options.out)
+    before = recipe_of(out)
+    with ExitStack() as held:
+        if before is not None and world.writes:
+            held.enter_context(only_writer(out))
+        torch.manual_seed(recipe.seed)
+        body = create_body(recipe.network.body, options.body_models)
+        data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
+        folder = RunFolder(out, options.tensorboard) if world.writes else None
+        display = TrainingDisplay(console, recipe.length)
+        trainer = Trainer(
+            _objective(recipe, body),
+            recipe,
+            _feed(recipe, data[TRAIN], body, world, device.type == "cuda"),
+            _validation(recipe, data[VALIDATION], world),
+            folder=folder,
+            world=world,
+            device=device,
+            clock=time.monotonic,
+            show=display.show,
+            draw=lambda model: _pictures(model, body, data[VALIDATION], recipe, device),
+        )
+        if options.resume:
+            trainer.resume(out / CHECKPOINTS)
+        if folder is not None:  # nothing is written before: a start that fails leaves nothing behind
+            if before is None:
+                held.enter_context(_new_folder(out))
+            folder.begin(recipe, _about(options, data), str(device))
+            folder.rewind(trainer.progress.step)
+        for name, change in _changes(before or recipe, recipe).items():
+            console.print(f"Goes on with another {name}: {change}", highlight=False)
+        complete = _run(trainer, display)
+        if folder is not None:
+            folder.close()
     _tell(console, options, trainer, complete)
     return 0 if complete else _STOPPED
+
+
+def _run(trainer: Trainer, display: TrainingDisplay) -> bool:
+    try:
+        with display, _signals(trainer):
+            return trainer.run()
+    except OSError as error:
+        raise OSError(
+            f"{error}; the run ended after step {trainer.progress.step}. Once this is mended (a full disk: make room), "
+            "the same command with --resume goes on after the newest checkpoint"
+        ) from error
+
+
+def _about(options: Options, data: Mapping[str, Dataset]) -> dict[str, Any]:
+    return {
+        "data": str(Path(options.data).absolute()),
+        "samples": {name: len(samples) for name, samples in data.items()},
+        "threads": torch.get_num_threads(),
+    }
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    """Makes the folder of a new run and keeps others out until the block ends."""
+    make_folder(out, "--out")
+    with only_writer(out):
+        if recipe_of(out) is not None:
+            raise ValueError(f"--out {out}: another run began there meanwhile; give another folder")
+        yield
 
 
 def _objective(recipe: Recipe, body: BodyModel) -> Objective:
@@ -142,21 +207,11 @@ def _objective(recipe: Recipe, body: BodyModel) -> Objective:
     return Objective(model, body, recipe.losses, recipe.targets)
 
 
-def _folder(options: Options, recipe: Recipe, data: Mapping[str, Dataset], device: torch.device) -> RunFolder:
-    about: dict[str, Any] = {
-        "data": str(Path(options.data).absolute()),
-        "samples": {name: len(samples) for name, samples in data.items()},
-        "threads": torch.get_num_threads(),
-    }
-    folder = RunFolder(Path(options.out), options.tensorboard)
-    folder.begin(recipe, about, str(device))
-    return folder
-
-
 def _feed(recipe: Recipe, data: Dataset, body: BodyModel, world: World, pin: bool) -> Feed:
     augment = Augment(recipe.augment, Mirror(body.info)) if recipe.data.augment else None
-    config = replace(_loader(recipe), pin_memory=pin)
-    return lambda step: batches(data, config, augment=augment, first_step=step, share=Share(world.rank, world.size))
+    config, share = replace(_loader(recipe), pin_memory=pin), Share(world.rank, world.size)
+    batches(data, replace(config, workers=0), share=share)  # tells at once what it would tell at the first step
+    return lambda step: batches(data, config, augment=augment, first_step=step, share=share)
 
 
 def _validation(recipe: Recipe, data: Dataset, world: World) -> list[Batch]:
@@ -164,9 +219,11 @@ def _validation(recipe: Recipe, data: Dataset, world: World) -> list[Batch]:
     size = recipe.data.batch_size
     images = min(len(data), recipe.data.validation_images)
     if images < size:
+        short = len(data) < size, recipe.data.validation_images < size
+        remedies = [text for text, is_short in zip(("make more", "raise data.validation_images"), short) if is_short]
         raise ValueError(
-            f"validation: expected at least a batch of {size} images, got {images}; make more, raise "
-            "data.validation_images, or lower data.batch_size"
+            f"validation: expected at least a batch of {size} images, got {images}; {' and '.join(remedies)}, "
+            "or lower data.batch_size"
         )
     config = replace(_loader(recipe), shuffle=False, workers=0)
     return list(islice(batches(data, config, share=Share(world.rank, world.size)), images // size))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +19,19 @@ from PIL import Image
 from ros2_multihmr import __version__
 from ros2_multihmr.folders import make_folder
 from ros2_multihmr.hardware import hardware
+from ros2_multihmr.model.checkpoint import whole_file
 from ros2_multihmr.training.checkpoints import FOLDER
 from ros2_multihmr.training.recipe import Recipe, load_recipe, save_recipe
 
 RECIPE, ABOUT, METRICS, WEIGHTS = "recipe.yaml", "run.json", "metrics.jsonl", "weights.safetensors"
-PICTURES, TENSORBOARD = "pictures", "tensorboard"
+PICTURES, TENSORBOARD, LOCK = "pictures", "tensorboard", ".lock"
 
 
 class RunFolder:
     """Writes one run's files; only the first process of a run has one."""
 
     def __init__(self, path: Path, tensorboard: bool) -> None:
-        """Takes a folder that `begin` made or found.
+        """Names a folder, which `begin` makes; writes nothing yet.
 
         Args:
             path: The folder.
@@ -36,8 +41,7 @@ class RunFolder:
             ValueError: TensorBoard is asked for, but not installed.
         """
         self.path, self._board = path, None
-        if tensorboard:
-            self._board = _tensorboard(path / TENSORBOARD)
+        self._open_board = _tensorboard() if tensorboard else None
 
     @property
     def checkpoints(self) -> Path:
@@ -50,11 +54,18 @@ class RunFolder:
         return self.path / WEIGHTS
 
     def begin(self, recipe: Recipe, about: Mapping[str, Any], device: str) -> None:
-        """Writes the recipe, the versions and the machine, and what else `about` says."""
+        """Writes the versions and the machine, what else `about` says, and the recipe.
+
+        Raises:
+            ValueError: The folder cannot be made.
+            OSError: A file cannot be written.
+        """
         make_folder(self.path, "--out")
-        save_recipe(recipe, self.path / RECIPE)
         facts = {**about, "version": __version__, "commit": _commit(), "machine": hardware(device)}
-        (self.path / ABOUT).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        with whole_file(self.path / ABOUT) as part:
+            part.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        with whole_file(self.path / RECIPE) as part:  # the last one: where it is, there is a run
+            save_recipe(recipe, part)
 
     def rewind(self, step: int) -> None:
         """Forgets the metrics after a step, which will be written again."""
@@ -62,29 +73,69 @@ class RunFolder:
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if (values := _parsed(line)) and values["step"] <= step]
-            path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            with whole_file(path) as part:
+                part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def write_metrics(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Adds one line: the kind (train, validation), the step, and numbers by name."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        path = self.path / METRICS
+        with _naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
-        if self._board is not None:
+        if (board := self._tensorboard()) is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+                board.add_scalar(f"{kind}/{name}", value, step)
 
     def write_pictures(self, step: int, pictures: Sequence[NDArray[np.uint8]]) -> None:
         """Writes (H, W, 3) RGB pictures of one moment."""
         folder = self.path / PICTURES
         folder.mkdir(exist_ok=True)
         for index, picture in enumerate(pictures):
-            Image.fromarray(picture).save(folder / f"step-{step:09d}-{index}.jpg", quality=90)
-            if self._board is not None:
-                self._board.add_image(f"validation/{index}", picture, step, dataformats="HWC")
+            path = folder / f"step-{step:09d}-{index}.jpg"
+            with _naming(path):
+                Image.fromarray(picture).save(path, quality=90)
+            if (board := self._tensorboard()) is not None:
+                board.add_image(f"validation/{index}", picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Ends what is open."""
         if self._board is not None:
             self._board.close()
+
+    def _tensorboard(self) -> Any:
+        """TensorBoard's writer, opened when there is something to write; None where none is asked for."""
+        if self._board is None and self._open_board is not None:
+            self._board = self._open_board(str(self.path / TENSORBOARD))
+        return self._board
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keeps other runs out of a folder until the block ends, or the process does, in whatever way.
+
+    The lock is the process's own: workers that it starts do not have it, and cannot keep it when it is killed.
+
+    Args:
+        folder: The run's folder, which is there.
+
+    Raises:
+        ValueError: Another run has it; says which process.
+        OSError: The lock cannot be written, or the file system has none.
+    """
+    path = folder / LOCK
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            with _naming(path):
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            raise ValueError(
+                f"--out {folder}: another run is writing there ({file.read().strip()}); wait until it ends, stop it, "
+                "or give another folder"
+            ) from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
 
 
 def recipe_of(folder: Path, overrides: Sequence[str] = ()) -> Recipe | None:
@@ -101,7 +152,19 @@ def _parsed(line: str) -> dict[str, Any]:
     return values
 
 
-def _tensorboard(folder: Path) -> Any:
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Adds the file's name to an error of writing it that has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _tensorboard() -> Any:
+    """TensorBoard's kind of writer."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # here: it is optional, and slow to load
     except ImportError as error:
@@ -109,7 +172,7 @@ def _tensorboard(folder: Path) -> Any:
             "TensorBoard is not installed: pip install 'multihmr[train]', or leave --tensorboard away "
             f"({METRICS} has all numbers, too)"
         ) from error
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter
 
 
 def _commit() -> str:
