@@ -34,9 +34,11 @@ from ros2_multihmr.evaluation.pictures import pictures
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
 from ros2_multihmr.evaluation.scoring import Scores, score
+from ros2_multihmr.evaluation.specification import SPECIFICATIONS
 from ros2_multihmr.finding import predict, run_facts
 from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
+from ros2_multihmr.samples.manifest import MANIFEST
 from ros2_multihmr.settings import setting
 
 
@@ -94,8 +96,10 @@ def open_benchmark(options: Options, console: Console) -> Benchmark:
     Raises:
         ValueError: There is no such data, or images are not the frozen ones.
     """
-    if Path(options.data).is_dir():
-        return open_folder(Path(options.data), options.limit)
+    folder = Path(options.data)
+    too_low = not folder.exists() and (folder.parent / MANIFEST).is_file()  # said by who opens it
+    if folder.is_dir() or (too_low and options.data not in SPECIFICATIONS):
+        return open_folder(folder, options.limit)
     specification = read_frozen(options.data)
     cache = Path(options.cache or DEFAULT_CACHE).expanduser()
     make_folder(cache, "--cache")

@@ -302,6 +302,21 @@ def test_other_images_than_the_frozen_ones_are_told(specification, tmp_path):
         benchmarks.read_frozen("no-such-data")
 
 
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("nothere", "there is no such data; expected one of synthetic-val, clips"),
+        ("set", "it has the folder val with samples; give {0}/set/val"),
+        ("set/val/val", "the samples are in {0}/set/val, which is one level higher"),
+    ],
+)
+def test_which_data_is_meant_is_told(data, says, tmp_path):
+    (tmp_path / "set").mkdir()
+    write_folder(tmp_path / "set" / "val", SAMPLES[:1])
+    with pytest.raises(ValueError, match=says.format(tmp_path)):
+        evaluate.open_benchmark(evaluate.Options(data=str(tmp_path / data)), Console(quiet=True))
+
+
 def test_pictures_show_both_sides_and_no_image_twice():
     scores = scored(lambda sample: kept(truth_as_guess(sample), np.arange(len(sample.labels))[:1]))
     losses = image_losses(scores)
