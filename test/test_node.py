@@ -314,7 +314,7 @@ def test_quality_of_service_of_the_outputs(graph):
     g = graph().start("humans")
     for key, (topic, _, _) in TOPICS.items():
         (info,) = g.other.get_publishers_info_by_topic(topic)
-        best_effort = key in ("markers", "path_lines", "overlay", "overlay_compressed", "vertices")
+        best_effort = key in ("markers", "path_lines", "capsule_markers", "overlay", "overlay_compressed", "vertices")
         assert (info.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT) == best_effort, topic
         assert (info.qos_profile.durability.name == "TRANSIENT_LOCAL") == (key == "body_model"), topic
 
