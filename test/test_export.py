@@ -11,23 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from small_network import SMALL, small_inputs, small_network
 from torch import Tensor
 
 from ros2_multihmr import info
-from ros2_multihmr.assets import asset
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import describe_file, open_backend
 from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
 from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, TENSORRT, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
-from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
 from ros2_multihmr.model.weights_error import WeightsError
+from ros2_multihmr.synthesis.clip_file import shipped_clip
 
 onnx = pytest.importorskip("onnx", reason="export is an optional extra")
 pytest.importorskip("onnxruntime", reason="export is an optional extra")
@@ -252,11 +250,11 @@ def test_without_onnx_runtime(exported: ExportReport, monkeypatch: pytest.Monkey
 
 def test_the_estimator_finds_the_same_people_with_an_export(tmp_path: Path) -> None:
     path = export_onnx("", tmp_path / "embedded.onnx").path
-    with Image.open(asset("samples/row_of_people.jpg")) as file:
-        image = np.asarray(file.convert("RGB"))
-    camera = Camera.from_fov(image.shape[1], image.shape[0], 60.0)
+    sample = shipped_clip()[10]
     theirs, ours = (
-        create_estimator(EstimatorConfig(weights=weights, device="cpu")).estimate(image, camera)
+        create_estimator(EstimatorConfig(weights=weights, device="cpu", padding="square")).estimate(
+            sample.image, sample.camera
+        )
         for weights in (str(path), "")
     )
     assert len(ours) > 1
