@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_CHUNK = 1 << 22  # pixels of triangles at a time: bounds memory, also when the image is large
+_CHUNK = 1 << 16  # pixels of triangles at a time: the arrays stay in the cache, and memory is bounded
 _ROUNDING = 1e-9
 
 
