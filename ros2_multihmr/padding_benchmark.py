@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import Agreement, compare
@@ -24,13 +19,12 @@ from ros2_multihmr.benchmark import StageTime, stage_times
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import make_folder
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.model.config import PADDINGS, MultiHMRConfig
+from ros2_multihmr.measuring.roofline import count_cost
+from ros2_multihmr.model.config import PADDINGS
 from ros2_multihmr.model.token_window import TokenWindow
-from ros2_multihmr.model.vit import MLP_RATIO
 from ros2_multihmr.preprocess import preprocess
-from ros2_multihmr.report import markdown_table
+from ros2_multihmr.report import Section, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
@@ -58,7 +52,7 @@ class Saving:
 
     Attributes:
         tokens: Of the image, with padding and without.
-        arithmetic: Multiplications of the backbone's blocks without it, as a share of those with it.
+        arithmetic: Operations of the backbone without it, as a share of those with it; see `count_cost`.
         times: `STAGES` and their total for each of `PADDINGS`.
         agreement: How far the network's outputs are apart; who is lost was found by one of both alone.
     """
@@ -88,11 +82,9 @@ def main(options: Options) -> int:
         f"Padding: {network.weights} ({network.image_size} px) on {estimator.backend.device}, "
         f"{options.width}x{options.height} images, {options.repeats} runs of each kind"
     )
-    rows, notes = _rows(saving), _notes(saving)
-    _show(console, title, rows, notes)
-    if options.out:
-        _write(Path(options.out), title, saving, rows, notes, options, network)
-        console.print(f"written: {escape(options.out)}/padding.json and padding.md")
+    settings = {**asdict(options), "network": asdict(network)}
+    section = Section(title, HEADINGS, _rows(saving), _notes(saving))
+    tell(console, options.out, "padding", [section], hardware(options.device), settings=settings, **asdict(saving))
     return 0
 
 
@@ -112,19 +104,14 @@ def measure(estimator: Estimator, image: NDArray[np.uint8], repeats: int, consol
     network = estimator.backend.config
     window = TokenWindow.of_image(camera.width, camera.height, network.grid, network.max_humans)
     tokens = (network.num_tokens, window.num_tokens)
+    sizes = (TokenWindow.whole(network.grid).size_px, window.size_px)
+    operations = [count_cost(network, (1, 3, *size)).backbone_flops for size in sizes]
     return Saving(
         tokens,
-        multiplications(network, tokens[1]) / multiplications(network, tokens[0]),
+        operations[1] / operations[0],
         {padding: stage_times(runs[padding][_WARM_UP:]) for padding in PADDINGS},
         difference(estimator, image, camera, window),
     )
-
-
-def multiplications(network: MultiHMRConfig, tokens: int) -> int:
-    """Counts the multiplications of the backbone's blocks for one image: matrices, and attention between the tokens."""
-    count, width = tokens + 1, network.width
-    matrices = (4 + 2 * MLP_RATIO) * count * width**2
-    return network.depth * (matrices + 2 * count**2 * width)
 
 
 @torch.inference_mode()
@@ -151,34 +138,7 @@ def _rows(saving: Saving) -> list[tuple[str, ...]]:
 
 def _notes(saving: Saving) -> list[str]:
     return [
-        f"{saving.tokens[1]} of {saving.tokens[0]} tokens are left, and {saving.arithmetic:.0%} of the multiplications "
-        "in the backbone's blocks.",
+        f"{saving.tokens[1]} of {saving.tokens[0]} tokens are left, and {saving.arithmetic:.0%} of the "
+        "backbone's operations.",
         f"What it changes on this picture: {saving.agreement.text()}.",
     ]
-
-
-def _show(console: Console, title: str, rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    table = Table(*(escape(heading) for heading in HEADINGS), title=escape(title))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for note in notes:
-        console.print(escape(note))
-
-
-def _write(
-    folder: Path,
-    title: str,
-    saving: Saving,
-    rows: Sequence[Sequence[str]],
-    notes: Sequence[str],
-    options: Options,
-    network: MultiHMRConfig,
-) -> None:
-    make_folder(folder, "--out")
-    machine = hardware(options.device)
-    settings = {**asdict(options), "network": asdict(network)}
-    result = {"title": title, "hardware": machine, "settings": settings, **asdict(saving)}
-    (folder / "padding.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    page = markdown_table(title, HEADINGS, rows, machine) + "\n" + "\n\n".join(notes) + "\n"
-    (folder / "padding.md").write_text(page, encoding="utf-8")

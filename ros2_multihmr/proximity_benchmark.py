@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from time import process_time
 from typing import Any
 
@@ -13,8 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from ros2_multihmr.body import BodyModel, create_body
 from ros2_multihmr.hardware import hardware
@@ -22,7 +18,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.nearness.capsules import CapsuleModel, Capsules
 from ros2_multihmr.nearness.nearest_point import brute_force
 from ros2_multihmr.nearness.proximity import ProximityMeter
-from ros2_multihmr.report import measured_on, table_lines
+from ros2_multihmr.report import Section, tell
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.synthesis.actors import sample_actor
@@ -80,15 +76,11 @@ def main(options: Options) -> int:
     with console.status(f"{options.people} people, {options.spheres} spheres, {options.scenes} scenes"):
         rows, findings = measure(options)
     title = f"distances of {options.spheres} spheres to {options.people} people, and the people's capsules"
-    lines = sentences(findings, options)
-    table = Table(*(escape(heading) for heading in HEADINGS), title=escape(title))
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(table)
-    console.print("\n".join(lines), highlight=False)
-    if options.out:
-        _write(Path(options.out), title, rows, lines, {"findings": asdict(findings), "settings": asdict(options)})
-        console.print(f"written: {options.out}/proximity.json and proximity.md")
+    section = Section(title, HEADINGS, [_cells(row) for row in rows], sentences(findings, options))
+    tell(
+        console, options.out, "proximity", [section], hardware(),
+        findings=asdict(findings), settings=asdict(options), rows=[asdict(row) for row in rows],
+    )  # fmt: skip
     return 0
 
 
@@ -193,15 +185,6 @@ def _timed(seconds: list[float], repeats: int, run: Callable[..., Any], *argumen
         if index >= warm_up:
             seconds.append(process_time() - start)
     return result
-
-
-def _write(folder: Path, title: str, rows: list[Row], lines: list[str], more: dict[str, Any]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = hardware()
-    result = {"title": title, "hardware": machine, **more, "rows": [asdict(row) for row in rows]}
-    (folder / "proximity.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    page = [f"# {title[:1].upper()}{title[1:]}", "", *table_lines(HEADINGS, [_cells(row) for row in rows]), "", *lines]
-    (folder / "proximity.md").write_text("\n".join([*page, "", measured_on(machine)]) + "\n", encoding="utf-8")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -1,16 +1,93 @@
-"""Measurements as text."""
+"""Measurements as text: tables on the console, and a page and a JSON file of the same in a folder."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ros2_multihmr.folders import make_folder
 
 
-def markdown_table(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], machine: Mapping[str, str]
-) -> str:
-    """Returns a Markdown page with a title, a table, and what it was measured on."""
-    lines = [f"# {title[:1].upper()}{title[1:]}", "", *table_lines(headings, rows), "", measured_on(machine)]
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class Section:
+    """A table, and what is said about it.
+
+    Attributes:
+        title: A line above it.
+        headings: Of its columns.
+        rows: Its cells, as text.
+        notes: Sentences below it.
+    """
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+def tell(
+    console: Console, out: str, name: str, sections: Sequence[Section], machine: Mapping[str, str], /, **values: object
+) -> None:
+    """Shows sections, and writes them where `out` names a folder.
+
+    Args:
+        console: Where they are shown.
+        out: The folder, as `--out` gives it; empty: only show.
+        name: Of the files, without an ending.
+        sections: One or more.
+        machine: What they were measured on, see `hardware`.
+        values: Every number and setting, for the JSON file.
+
+    Raises:
+        ValueError: The folder cannot be made.
+        OSError: The files cannot be written.
+    """
+    show(console, sections)
+    if out:
+        write(Path(out), name, sections, machine, **values)
+        console.print(f"written: {escape(out)}/{name}.json and {name}.md")
+
+
+def show(console: Console, sections: Sequence[Section]) -> None:
+    """Prints tables, and the sentences under them."""
+    for section in sections:
+        table = Table(*(escape(heading) for heading in section.headings), title=escape(section.title))
+        for row in section.rows:
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(table)
+        for note in section.notes:
+            console.print(escape(note), highlight=False)
+
+
+def write(
+    folder: Path, name: str, sections: Sequence[Section], machine: Mapping[str, str], /, **values: object
+) -> None:
+    """Writes `name`.md, the sections as a page, and `name`.json with their first title, the machine and `values`.
+
+    Raises:
+        ValueError: The folder cannot be made.
+        OSError: The files cannot be written.
+    """
+    make_folder(folder, "--out")
+    result = {"title": sections[0].title, "hardware": machine, **values}
+    (folder / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    (folder / f"{name}.md").write_text(markdown_page(sections, machine), encoding="utf-8")
+
+
+def markdown_page(sections: Sequence[Section], machine: Mapping[str, str]) -> str:
+    """Returns sections as a Markdown page: each with its title, table and sentences, at the end what they ran on."""
+    lines: list[str] = []
+    for depth, section in enumerate(sections):
+        lines += [("## " if depth else "# ") + section.title[:1].upper() + section.title[1:], ""]
+        lines += [*table_lines(section.headings, section.rows), ""]
+        lines += [line for note in section.notes for line in (note, "")]
+    return "\n".join([*lines, measured_on(machine), ""])
 
 
 def table_lines(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import markdown_table
+from ros2_multihmr.report import Section, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -99,13 +97,10 @@ def main(options: Options) -> int:
     console = Console()
     runs = [measure(options) for _ in track(range(options.repeats), "measuring", console=console, transient=True)]
     costs, title = stage_costs(runs), _title(options, runs[0])
-    table = Table(*(escape(heading) for heading in HEADINGS), title=escape(title))
-    for cost in costs:
-        table.add_row(*_cells(cost))
-    console.print(table)
-    if options.out:
-        _write(Path(options.out), title, costs, options, str(runs[0]["device"]))
-        console.print(f"written: {options.out}/startup.json and startup.md")
+    section = Section(title, HEADINGS, [_cells(cost) for cost in costs])
+    stages = [asdict(cost) for cost in costs]
+    machine = hardware(str(runs[0]["device"]))
+    tell(console, options.out, "startup", [section], machine, settings=asdict(options), stages=stages)
     return 0
 
 
@@ -173,15 +168,6 @@ def _title(options: Options, run: Mapping[str, Any]) -> str:
     size = f", a file of {Path(options.weights).expanduser().stat().st_size / 1e6:.1f} MB" if options.weights else ""
     processes = "1 process" if options.repeats == 1 else f"median of {options.repeats} processes"
     return f"Start-up with {run['weights']} ({run['px']} px{size}) on {run['device']}, {processes}"
-
-
-def _write(folder: Path, title: str, costs: Sequence[StageCost], options: Options, device: str) -> None:
-    machine = hardware(device)
-    result = {"title": title, "hardware": machine, "settings": asdict(options), "stages": [asdict(c) for c in costs]}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "startup.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    page = markdown_table(title, HEADINGS, [_cells(cost) for cost in costs], machine)
-    (folder / "startup.md").write_text(page, encoding="utf-8")
 
 
 def _cells(cost: StageCost) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "flags": {"settings"},
     "folders": set(),
     "hardware": set(),
-    "report": set(),
+    "report": {"folders"},
     "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,
     "samples": {"body", "camera", "model", "render"} | LEAVES,
     "synthesis": {"samples", "body", "camera", "rasterizer"} | LEAVES,

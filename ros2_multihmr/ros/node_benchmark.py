@@ -22,7 +22,7 @@ from rich.console import Console
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.onnxruntime_backend import ONNX_SUFFIX
-from ros2_multihmr.benchmark import show_times, stage_times, write_times
+from ros2_multihmr.benchmark import stage_times, times_section
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
@@ -31,6 +31,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.measuring.crowd import network_call, with_people
 from ros2_multihmr.measuring.limits import plain_settings
 from ros2_multihmr.measuring.turns import Latency
+from ros2_multihmr.report import tell
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode
 from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain, ros_arguments
@@ -128,13 +129,12 @@ def main(options: Options) -> int:
         f"{what}: {options.people} people, {options.mesh_lod} meshes, "
         f"{options.width}x{options.height} images, {options.image_transport}, at {options.rate_hz:g} Hz"
     )
-    show_times(console, title, times, [chain.note()])
-    if options.out:
-        name, machine = "chain" if options.network else "node", hardware(str(estimator.backend.device))
-        received = {"rate_hz": chain.rate_hz, "age": asdict(chain.age)}
-        notes, settings = [chain.note()], asdict(options)
-        write_times(Path(options.out), name, title, times, settings, machine, notes, received=received)
-        console.print(f"written: {options.out}/{name}.json and {name}.md")
+    received = {"rate_hz": chain.rate_hz, "age": asdict(chain.age)}
+    tell(
+        console, options.out, "chain" if options.network else "node", [times_section(title, times, [chain.note()])],
+        hardware(str(estimator.backend.device)),
+        settings=asdict(options), stages=[asdict(time) for time in times], received=received,
+    )  # fmt: skip
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import threading
@@ -16,8 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from scipy.stats import theilslopes
 
 from ros2_multihmr.assets import asset
@@ -26,7 +23,7 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.turns import Latency
-from ros2_multihmr.report import markdown_table
+from ros2_multihmr.report import Section, tell
 from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_MODULE, node_arguments, stop_signals
 from ros2_multihmr.ros.sink import MODULE as SINK_MODULE
@@ -39,6 +36,11 @@ _HEADINGS = ("what", "value")
 _READY_S, _SAMPLE_S, _FOV_DEG = 180.0, 1.0, 60.0
 _WARM_UP = 0.1  # of the run: memory that is taken once and kept is no growth
 _WINDOWS = 60
+_HOW = (
+    "Camera, node and subscriber are processes of their own. Memory is what the node's process has in use, taken every "
+    f"second; slopes are Theil's and Sen's, the first {_WARM_UP:.0%} of the run left out; the latency's is of "
+    "its medians over a sixtieth of the run."
+)
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,24 @@ class Soak:
             ("slope of the memory", f"{self.mb_per_min:+.3f} MB/min"),
         ]
 
+    def section(self, options: Options) -> Section:
+        """Returns the table, and the verdict."""
+        weights = Path(options.weights).name or "the embedded weights"
+        title = (
+            f"a run of {self.duration_s:.0f} s with {weights}, "
+            f"{options.width}x{options.height} images at {options.rate_hz:g} Hz"
+        )
+        limits = f"{options.most_mb_per_min:g} MB/min, and {options.most_growth:.0%} of the latency over the run"
+        verdict = self.problems(options) or [f"Nothing grows by more than is allowed: {limits}."]
+        return Section(title, _HEADINGS, self.rows(), [_HOW, *verdict])
+
     def problems(self, options: Options) -> list[str]:
         """Returns what grew too much, a sentence each."""
         found = []
         if self.mb_per_min > options.most_mb_per_min:
-            found.append(f"memory grows by {self.mb_per_min:.2f} MB/min, allowed are {options.most_mb_per_min:g}")
+            found.append(f"Memory grows by {self.mb_per_min:.2f} MB/min, allowed are {options.most_mb_per_min:g}.")
         if self.growth > options.most_growth:
-            found.append(f"latency grew by {self.growth:.1%}, allowed are {options.most_growth:.0%}")
+            found.append(f"Latency grew by {self.growth:.1%}, allowed are {options.most_growth:.0%}.")
         return found
 
 
@@ -114,16 +127,8 @@ def main(options: Options) -> int:
     environment = local_environment(os.environ) | random_domain()
     with stop_signals() as stop, console.status(f"{options.duration_s:g} s at {options.rate_hz:g} Hz"):
         soak = run_graph(options, image, environment, stop)
-    title = f"A run of {soak.duration_s:.0f} s at {options.rate_hz:g} Hz, {options.width}x{options.height} images"
-    table = Table(*_HEADINGS, title=escape(title))
-    for row in soak.rows():
-        table.add_row(*(escape(cell) for cell in row))
-    console.print(table)
-    for problem in soak.problems(options):
-        console.print(escape(problem))
-    if options.out:
-        _write(Path(options.out), title, soak, options)
-        console.print(f"written: {escape(options.out)}/soak.json and soak.md")
+    machine = hardware(str(choose_device(options.device)))
+    tell(console, options.out, "soak", [soak.section(options)], machine, settings=asdict(options), **asdict(soak))
     return 1 if soak.problems(options) else 0
 
 
@@ -213,11 +218,3 @@ def _watch(node: Process, group: ProcessGroup, end_s: float, stop: threading.Eve
 def _check(group: ProcessGroup) -> None:
     if ended := group.ended():
         raise ValueError(f"{ended[0].fate()}: {' / '.join(list(ended[0].tail)[-3:])}")
-
-
-def _write(folder: Path, title: str, soak: Soak, options: Options) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = hardware(str(choose_device(options.device)))
-    result = {"title": title, "hardware": machine, "settings": asdict(options), **asdict(soak)}
-    (folder / "soak.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    (folder / "soak.md").write_text(markdown_table(title, _HEADINGS, soak.rows(), machine), encoding="utf-8")

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,11 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import markdown_table
+from ros2_multihmr.report import Section, tell
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
@@ -71,10 +68,9 @@ def main(options: Options) -> int:
     for setup, environment in environments(os.environ).items():
         with console.status(f"{setup}: {options.count} images of {options.width}x{options.height}"):
             rows.append(measure(setup, environment, options))
-    _show(console, rows, options)
-    if options.out:
-        _write(Path(options.out), rows, options)
-        console.print(f"written: {options.out}/transport.json and transport.md")
+    section = Section(_title(options), _HEADINGS, [_cells(row) for row in rows])
+    results = [asdict(row) for row in rows]
+    tell(console, options.out, "transport", [section], hardware(), options=asdict(options), results=results)
     return 0 if rows[0].arrived == options.count else 1
 
 
@@ -153,15 +149,6 @@ def _wait(condition: Callable[[], bool], problem: str) -> None:
         time.sleep(0.05)
 
 
-def _show(console: Console, rows: list[Arrivals], options: Options) -> None:
-    table = Table(title=_title(options))
-    for heading in _HEADINGS:
-        table.add_column(escape(heading))
-    for row in rows:
-        table.add_row(*_cells(row))
-    console.print(table)
-
-
 _HEADINGS = ("set-up", "arrived", "median [ms]", "95 % [ms]")
 
 
@@ -171,15 +158,6 @@ def _title(options: Options) -> str:
 
 def _cells(row: Arrivals) -> tuple[str, ...]:
     return row.setup, f"{row.arrived} of {row.sent}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"
-
-
-def _write(folder: Path, rows: list[Arrivals], options: Options) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    machine = hardware()
-    result = {"options": asdict(options), "hardware": machine, "results": [asdict(row) for row in rows]}
-    (folder / "transport.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    text = markdown_table(_title(options), _HEADINGS, [_cells(row) for row in rows], machine)
-    (folder / "transport.md").write_text(text, encoding="utf-8")
 
 
 def _role(role: str, width: str, height: str, rate_hz: str, count: str) -> None:
