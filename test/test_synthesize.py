@@ -31,12 +31,14 @@ from ros2_multihmr.synthesize import Options, synthesize_folder
 WHO_WROTE = "pids"
 
 
-def fake_sample(seed: int, *, pause_s: float = 0.0, log: Path | None = None) -> Sample:
-    """Noise and made-up people; a pause to be interrupted in."""
+def fake_sample(seed: int, *, pause_s: float = 0.0, log: Path | None = None, together: int = 1) -> Sample:
+    """Noise and made-up people; a pause to be interrupted in, and first a wait until so many processes are there."""
     time.sleep(pause_s)
     if log is not None:
         with (log / WHO_WROTE).open("a") as file:
             file.write(f"{os.getpid()}\n")
+        while len(pids_in(log)) < together:
+            time.sleep(0.02)
     rng = np.random.default_rng(seed)
     people = int(rng.integers(0, 3))
 
@@ -49,9 +51,9 @@ def fake_sample(seed: int, *, pause_s: float = 0.0, log: Path | None = None) -> 
     return Sample(f"fake-{seed:08d}", image, Camera.from_fov(16, 12, 60.0), labels)
 
 
-def prepare(first_seed: int = 0, pause_s: float = 0.0, log: Path | None = None):
+def prepare(first_seed: int = 0, pause_s: float = 0.0, log: Path | None = None, together: int = 1):
     def make(index: int) -> Sample:
-        return fake_sample(first_seed + index, pause_s=pause_s, log=log)
+        return fake_sample(first_seed + index, pause_s=pause_s, log=log, together=together)
 
     return make
 
@@ -128,7 +130,7 @@ def interrupted_program(folder: Path, workers: int) -> subprocess.Popen:
         "import test_synthesize as t\n"
         "if __name__ == '__main__':\n"
         f"    folder = pathlib.Path({str(folder)!r})\n"
-        "    make = functools.partial(t.prepare, pause_s=0.1, log=folder)\n"
+        f"    make = functools.partial(t.prepare, pause_s=0.1, log=folder, together={workers})\n"
         f"    t.produce(t.job(folder, make), {workers}, t.ignore)\n"
     )
     script = folder.parent / "program.py"
