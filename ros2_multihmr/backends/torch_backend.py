@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -68,6 +68,14 @@ class TorchBackend:
         self._model.to("cpu")
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def watch_features(self, take: Callable[[Tensor, Tensor], None]) -> None:
+        """Shows the backbone's features of all images to come.
+
+        Args:
+            take: Called with the pixels (B, 3, H, W) and the features (B, N, C) of their tokens, row by row.
+        """
+        self._model.backbone.register_forward_hook(lambda _, inputs, tokens: take(inputs[0], tokens))
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         """Runs the network on B images, see `Backend.infer`.

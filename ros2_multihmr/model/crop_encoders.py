@@ -1,4 +1,7 @@
-"""Encoders: a crop's picture to one vector. Our transformer, or the paper's ResNet-50 and HRNet-W48 by `timm`."""
+"""Encoders: a crop's picture to one vector. Our transformer, or the paper's ResNet-50 and HRNet-W48 by `timm`.
+
+Or no picture at all: what a single-shot network's features of the whole image say of the crop.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import Tensor, nn
 
 from ros2_multihmr.model.config import PATCH
 from ros2_multihmr.model.multi_crop_config import CNN_STRIDE, MultiCropConfig
-from ros2_multihmr.model.vit import VisionTransformer
+from ros2_multihmr.model.vit import NORM_EPS, Block, VisionTransformer
 
 _FLAT_CHANNELS = 32
 
@@ -68,13 +71,37 @@ class TimmEncoder(nn.Module):
         return self.pooling(self.backbone(pixels).flatten(2).transpose(1, 2))
 
 
-def make_encoder(config: MultiCropConfig) -> VitEncoder | TimmEncoder:
+class RoiEncoder(nn.Module):
+    """Features that another network computed once for the whole image, read where the crop lies, and a few blocks.
+
+    Whoever looks first has spent the time already; how finely it looked is how finely this one can.
+    """
+
+    def __init__(self, config: MultiCropConfig) -> None:
+        super().__init__()
+        self.width = config.width
+        count = config.bins[0] * config.bins[1]
+        self.positions = nn.Parameter(torch.zeros(1, count, config.width))
+        self.blocks = nn.ModuleList([Block(config.width, config.heads) for _ in range(config.depth)])
+        self.norm = nn.LayerNorm(config.width, NORM_EPS)
+        self.pooling = make_pooling(config.pooling, count, config.width)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps features (B, C, rows, columns) to (B, D)."""
+        tokens = maps.flatten(2).transpose(1, 2) + self.positions
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.pooling(self.norm(tokens))
+
+
+def make_encoder(config: MultiCropConfig) -> VitEncoder | TimmEncoder | RoiEncoder:
     """Makes the encoder of a configuration; its `width` is D.
 
     Raises:
         ImportError: It is one of `timm`, which is not installed.
     """
-    return VitEncoder(config) if config.encoder == "vit" else TimmEncoder(config)
+    own = {"vit": VitEncoder, "roi": RoiEncoder}.get(config.encoder, TimmEncoder)
+    return own(config)
 
 
 def make_pooling(kind: str, tokens: int, width: int) -> nn.Module:

@@ -89,7 +89,8 @@ class MultiCrop(nn.Module):
         """Regresses P people, also none.
 
         Args:
-            pixels: (P, N, 3, h, w) normalised pictures of their crops, see `crops.network_crops`.
+            pixels: (P, N, 3, h, w) normalised pictures of their crops, see `crops.network_crops`; for the encoder roi
+                (P, N, C, rows, columns), see `first_pass.roi_align`.
             boxes: P x N rectangles that the pictures show.
             k: (P, 3, 3) intrinsics of the images they were cut from [px].
             start: People to correct, see `crop_regressor.state_of`; None: the network's own start.
@@ -100,9 +101,9 @@ class MultiCrop(nn.Module):
         return self.regress(self.encode(pixels), boxes, k, start)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Maps pictures (P, N, 3, h, w) to features (P, N, D)."""
+        """Maps pictures (P, N, 3, h, w), or what else the encoder reads, to features (P, N, D)."""
         shape = (pixels.shape[0], self.config.num_crops)
-        self._check("pixels", pixels, (*shape, 3, *self.config.size))
+        self._check("pixels", pixels, (*shape, *self.config.encoder_input))
         return self.encoder(pixels.flatten(0, 1)).view(*shape, self.encoder.width)
 
     def regress(self, features: Tensor, boxes: CropBoxes, k: Tensor, start: BodyState | None = None) -> CropPeople:

@@ -10,34 +10,32 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.config import ACTIVATIONS, HEAD_WIDTH, PATCH, STEMS
 from ros2_multihmr.settings import Settings, setting
 
-ENCODERS = ("vit", "resnet50", "hrnet_w48")
+ENCODERS = ("vit", "resnet50", "hrnet_w48", "roi")
 POOLINGS = ("mean", "cls", "flat")
 SCHEMES = ("fixed", "random", "shift", "scale")
 FUSIONS = ("mean", "concat", "self_attention", "crop_aware")
 CAMERAS = ("per_crop", "derived")
+STARTS = ("mean", "first_pass")
 MAX_CROPS = 9
 CNN_STRIDE = 32
 
 
 @dataclass(frozen=True)
-class MultiCropConfig(Settings):
-    """Sizes and kind of one multi-crop network (arXiv:2402.02074)."""
-
-    weights: str = setting("", "Name of the weights, shown in messages and logs")
-    body: str = setting("anny", "Body whose parameters come out, see body.create_body")
-    num_rotations: int = setting(1, "Rotations per person, the root's first", low=1)
-    num_shape: int = setting(0, "Shape parameters", low=0)
-    num_expression: int = setting(0, "Expression parameters", low=0)
-    shape_activation: str = setting("none", "sigmoid: shape parameters lie in [0, 1]", choices=ACTIVATIONS)
-    expression_activation: str = setting("none", "The same for expression parameters", choices=ACTIVATIONS)
+class CropSettings(Settings):
+    """What is chosen of a multi-crop network, whatever its body."""
 
     num_crops: int = setting(5, "Crops per person", low=1, high=MAX_CROPS)
     scheme: str = setting("fixed", "Where the crops lie: the paper's table, at random, or half of it", choices=SCHEMES)
     crop_height: int = setting(112, "Height of the pictures that the crops become [px]", low=1)
     crop_width: int = setting(112, "Width of the pictures that the crops become [px]", low=1)
 
-    encoder: str = setting("vit", "What reads a crop; all but vit need the package timm", choices=ENCODERS)
-    width: int = setting(192, "Width of the vit", low=1)
+    encoder: str = setting(
+        "vit",
+        "What reads a crop: vit; resnet50, hrnet_w48 (of the package timm); roi, the features that a single-shot "
+        "network has of the whole image, no pixels",
+        choices=ENCODERS,
+    )
+    width: int = setting(192, "Width of the vit; roi: of the single-shot network's", low=1)
     depth: int = setting(6, "Blocks of the vit", low=1)
     heads: int = setting(3, "Attention heads of the vit", low=1)
     stem: str = setting("conv", "What makes tokens of pixels in the vit", choices=STEMS)
@@ -55,6 +53,11 @@ class MultiCropConfig(Settings):
     iterations: int = setting(3, "Steps of the regressor", low=1, high=20)
     hidden: int = setting(1024, "Width of its layers", low=1)
     contrastive: bool = setting(True, "Has the head of the contrastive loss; of no use with one crop")
+    start: str = setting(
+        "mean",
+        "What the regressor corrects: mean, a person who stands; first_pass, what a single-shot network found",
+        choices=STARTS,
+    )
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -67,12 +70,35 @@ class MultiCropConfig(Settings):
         _require(not (self.relative_boxes and self.fusion == "mean"), "relative_boxes", "False with fusion mean", True)
         multiple = f"a multiple of {HEAD_WIDTH}"
         _require(self.fusion_width % HEAD_WIDTH == 0, "fusion_width", multiple, self.fusion_width)
-        _check_vit(self) if self.encoder == "vit" else _check_cnn(self)
+        _check_vit(self) if self.encoder in ("vit", "roi") else _check_cnn(self)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures that the crops become [px]."""
         return self.crop_height, self.crop_width
+
+    @property
+    def bins(self) -> tuple[int, int]:
+        """Rows and columns of a crop's tokens; roi: of what is read of the feature map."""
+        return self.crop_height // PATCH, self.crop_width // PATCH
+
+    @property
+    def encoder_input(self) -> tuple[int, int, int]:
+        """Channels, height and width of what the encoder reads of a crop."""
+        return (self.width, *self.bins) if self.encoder == "roi" else (3, *self.size)
+
+
+@dataclass(frozen=True)
+class MultiCropConfig(CropSettings):
+    """Sizes and kind of one multi-crop network (arXiv:2402.02074)."""
+
+    weights: str = setting("", "Name of the weights, shown in messages and logs")
+    body: str = setting("anny", "Body whose parameters come out, see body.create_body")
+    num_rotations: int = setting(1, "Rotations per person, the root's first", low=1)
+    num_shape: int = setting(0, "Shape parameters", low=0)
+    num_expression: int = setting(0, "Expression parameters", low=0)
+    shape_activation: str = setting("none", "sigmoid: shape parameters lie in [0, 1]", choices=ACTIVATIONS)
+    expression_activation: str = setting("none", "The same for expression parameters", choices=ACTIVATIONS)
 
     @staticmethod
     def for_body(body: str, info: BodyInfo, **settings: Any) -> MultiCropConfig:
@@ -111,16 +137,17 @@ class MultiCropConfig(Settings):
         return MultiCropConfig(**values)
 
 
-def _check_vit(config: MultiCropConfig) -> None:
+def _check_vit(config: CropSettings) -> None:
     for name in ("crop_height", "crop_width"):
         _require(getattr(config, name) % PATCH == 0, name, f"a multiple of {PATCH} for vit", getattr(config, name))
     # The shorter side's tokens lie in the middle of a square, see `TokenWindow`.
     even = (config.crop_height - config.crop_width) % (2 * PATCH) == 0
     _require(even, "crop_width", f"crop_height {config.crop_height} less a multiple of {2 * PATCH}", config.crop_width)
     _require(config.width % config.heads == 0, "heads", f"a divisor of the width {config.width}", config.heads)
+    _require(not (config.encoder == "roi" and config.pooling == "cls"), "pooling", "mean or flat with roi", "cls")
 
 
-def _check_cnn(config: MultiCropConfig) -> None:
+def _check_cnn(config: CropSettings) -> None:
     for name in ("crop_height", "crop_width"):
         value = getattr(config, name)
         _require(value % CNN_STRIDE == 0, name, f"a multiple of {CNN_STRIDE} for {config.encoder}", value)
