@@ -15,12 +15,12 @@ from rich.text import Text
 
 from ros2_multihmr import __version__
 from ros2_multihmr.body import create_body
+from ros2_multihmr.files.folder_lock import only_writer
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.folders import check_folder, make_folder
-from ros2_multihmr.model.checkpoint import whole_file
 from ros2_multihmr.samples.bulk import Done, Job, Make, produce
 from ros2_multihmr.samples.codec import IMAGE_FORMATS
 from ros2_multihmr.samples.contact_sheet import contact_sheet
-from ros2_multihmr.samples.lock import alone_in
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.samples.shards import ShardReader
@@ -100,7 +100,7 @@ def synthesize_folder(options: Options, folder: Path, prepare: Callable[[], Make
         OSError: A file cannot be written; names it.
     """
     make_folder(folder, "--out")
-    with alone_in(folder, "--out"):
+    with only_writer(folder, "--out", "another process is filling it"):
         return _fill(options, folder, prepare, console)
 
 

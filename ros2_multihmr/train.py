@@ -21,6 +21,7 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.files.folder_lock import only_writer
 from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay
@@ -36,13 +37,14 @@ from ros2_multihmr.training.loader import LoaderConfig, Share, batches
 from ros2_multihmr.training.mirror import Mirror
 from ros2_multihmr.training.objective import Objective
 from ros2_multihmr.training.recipe import Recipe, load_recipe, recipe_to_dict
-from ros2_multihmr.training.run_folder import WEIGHTS, RunFolder, only_writer, recipe_of
+from ros2_multihmr.training.run_folder import WEIGHTS, RunFolder, recipe_of
 from ros2_multihmr.training.show import TrainingDisplay
 from ros2_multihmr.training.trainer import Feed, Trainer
 
 TRAIN, VALIDATION = "train", "val"
 DEFAULT_RECIPE = "embedded"
 _STOPPED = 130
+_TAKEN = "another run is writing there"
 # Sections of a recipe that may change when a run goes on.
 _FLEXIBLE = ("length", "data")
 
@@ -134,7 +136,7 @@ def _train(options: Options, recipe: Recipe, device: torch.device, world: World)
     before = recipe_of(out)
     with ExitStack() as held:
         if before is not None and world.writes:
-            held.enter_context(only_writer(out))
+            held.enter_context(only_writer(out, "--out", _TAKEN))
         torch.manual_seed(recipe.seed)
         body = create_body(recipe.network.body, options.body_models)
         data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
@@ -191,7 +193,7 @@ def _about(options: Options, data: Mapping[str, Dataset]) -> dict[str, Any]:
 def _new_folder(out: Path) -> Iterator[None]:
     """Makes the folder of a new run and keeps others out until the block ends."""
     make_folder(out, "--out")
-    with only_writer(out):
+    with only_writer(out, "--out", _TAKEN):
         if recipe_of(out) is not None:
             raise ValueError(f"--out {out}: another run began there meanwhile; give another folder")
         yield

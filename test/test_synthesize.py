@@ -223,12 +223,16 @@ def test_folder_keeps_to_its_settings(tmp_path):
 
 def test_a_folder_is_filled_by_one_process_and_free_when_that_is_killed(tmp_path):
     options, console = Options(count=2, workers=1), Console(quiet=True)
-    program = f"import pathlib, time\nwith alone_in(pathlib.Path({str(tmp_path)!r}), ''):\n print(1, flush=True)\n"
-    program = f"from ros2_multihmr.samples.lock import alone_in\n{program} time.sleep(60)"
+    program = f"""import pathlib, time
+from ros2_multihmr.files.folder_lock import only_writer
+with only_writer(pathlib.Path({str(tmp_path)!r}), "", ""):
+    print(1, flush=True)
+    time.sleep(60)"""
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
     try:
         other.stdout.readline()
-        with pytest.raises(ValueError, match=f"--out {tmp_path}: .* another process is filling now; wait"):
+        refusal = rf"--out {tmp_path}: another process is filling it \(process {other.pid} on .*\); wait"
+        with pytest.raises(ValueError, match=refusal):
             synthesize_folder(options, tmp_path, prepare, console)
         assert not list(tmp_path.glob("*.json")), "nothing was touched"
     finally:

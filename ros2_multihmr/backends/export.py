@@ -25,7 +25,8 @@ from torch import Tensor
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
 from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
-from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, whole_file
+from ros2_multihmr.files.whole_file import whole_file
+from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, MultiHMRConfig
 from ros2_multihmr.model.convert import licence_of
 from ros2_multihmr.model.embedded import open_network

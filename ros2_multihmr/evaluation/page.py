@@ -12,7 +12,7 @@ from typing import Any
 from ros2_multihmr.evaluation.figures import Figure, figures
 from ros2_multihmr.evaluation.groups import Group, groups
 from ros2_multihmr.evaluation.scoring import Scores
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.report import measured_on, table_lines
 
 NETWORK = "network"

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.model.checkpoint import whole_file
 
 Array = NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.samples.shards import ShardReader, write_shard
 from ros2_multihmr.synthesis import plays

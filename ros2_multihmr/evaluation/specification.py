@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.evaluation.histograms import Histograms
 from ros2_multihmr.evaluation.predictors import Averages
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.samples.sample import Sample
 
 SPECIFICATIONS = ("synthetic-val",)

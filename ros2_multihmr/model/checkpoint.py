@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import logging
-import os
-import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -17,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network, build_network
 from ros2_multihmr.model.official import official_config, rename_official
@@ -31,7 +28,6 @@ OWN_SUFFIX = ".safetensors"
 BODY = "stored_body."  # before the names of what the file has of the body
 OVERRIDABLE = ("max_humans", "nms_kernel")
 SHOWN = 4
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _logger = logging.getLogger("ros2_multihmr")
 
 
@@ -155,50 +151,6 @@ def assemble(config: MultiHMRConfig, state: Mapping[str, Tensor], source: str, *
         raise WeightsError(f"{source}: damaged: {_some(bad)} hold numbers that are not finite. Get the file again.")
     model.load_state_dict(floats, strict=True, assign=True)
     return model.eval().requires_grad_(False)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Lets a file be written beside its place, and puts it there once it is whole and on the disk.
-
-    Whatever writes it, its rights are those of any new file of this user (umask).
-
-    Args:
-        path: The file's place.
-
-    Yields:
-        Where to write it.
-
-    Raises:
-        OSError: It cannot be written, for example because the disk is full.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        part.touch()
-        rights = stat.S_IMODE(part.stat().st_mode)
-        yield part
-        part.chmod(rights)
-        _to_disk(part)
-        part.replace(path)
-        _to_disk(path.parent)
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written ({error})") from error
-    except OSError as error:
-        if error.errno not in _FULL or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _to_disk(path: Path) -> None:
-    """Waits until a file, or a folder's list of files, would outlive a loss of power."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_file(path: Path) -> None:

@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ros2_multihmr.model.checkpoint import LICENCE_KEY, OWN_SUFFIX, whole_file
+from ros2_multihmr.files.whole_file import whole_file
+from ros2_multihmr.model.checkpoint import LICENCE_KEY, OWN_SUFFIX
 from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.model.weights_error import WeightsError

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 
 MANIFEST = "manifest.json"
 _VERSION = 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.samples.codec import IMAGE_FORMATS, decode, encode
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.sample import Sample

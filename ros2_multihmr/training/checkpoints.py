@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ros2_multihmr.model.checkpoint import whole_file
+from ros2_multihmr.files.whole_file import whole_file
 
 FOLDER = "checkpoints"
 STATE_KEY = "multihmr_training"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,14 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ros2_multihmr import __version__
+from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.folders import make_folder
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.model.checkpoint import whole_file
 from ros2_multihmr.training.checkpoints import FOLDER
 from ros2_multihmr.training.recipe import Recipe, load_recipe, save_recipe
 
 RECIPE, ABOUT, METRICS, WEIGHTS = "recipe.yaml", "run.json", "metrics.jsonl", "weights.safetensors"
-PICTURES, TENSORBOARD, LOCK = "pictures", "tensorboard", ".lock"
+PICTURES, TENSORBOARD = "pictures", "tensorboard"
 
 
 class RunFolder:
@@ -106,36 +103,6 @@ class RunFolder:
         if self._board is None and self._open_board is not None:
             self._board = self._open_board(str(self.path / TENSORBOARD))
         return self._board
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Keeps other runs out of a folder until the block ends, or the process does, in whatever way.
-
-    The lock is the process's own: workers that it starts do not have it, and cannot keep it when it is killed.
-
-    Args:
-        folder: The run's folder, which is there.
-
-    Raises:
-        ValueError: Another run has it; says which process.
-        OSError: The lock cannot be written, or the file system has none.
-    """
-    path = folder / LOCK
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            with _naming(path):
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            file.seek(0)
-            raise ValueError(
-                f"--out {folder}: another run is writing there ({file.read().strip()}); wait until it ends, stop it, "
-                "or give another folder"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield
 
 
 def recipe_of(folder: Path, overrides: Sequence[str] = ()) -> Recipe | None:
