@@ -26,6 +26,8 @@ FEW_SCALES = (1.0, 1.5, 1.25, 0.8, 0.65)
 # Nine crops have all of these scales; the paper does not say which six to eight have: those nearest to 1 come first.
 MANY_SCALES = (1.0, 1.15, 0.85, 1.3, 0.7, 1.45, 0.55, 1.6, 0.4)
 RANDOM_SCALES = (0.65, 1.5)
+SMALLEST_PX, LARGEST_SIDES = 8.0, 4.0  # long side of people worth a second look [px], [long sides of the image]
+NEAR_M = 1e-3  # what is nearer to the camera's plane, or behind it, has no place in the image
 
 
 def crop_table(num_crops: int, scheme: str) -> Tensor:
@@ -69,6 +71,39 @@ def random_table(people: int, num_crops: int, generator: torch.Generator) -> Ten
     table = torch.cat([(2 * drawn[..., :2] - 1) * SHIFT, (low + (high - low) * drawn[..., 2:]).exp()], dim=-1)
     table[:, :1] = table.new_tensor([0.0, 0.0, 1.0])
     return table
+
+
+def projected_bounds(points: Tensor, k: Tensor) -> Tensor:
+    """Bounds people in the image, as far as they are in front of the camera.
+
+    Args:
+        points: (P, V, 3) their vertices in the optical frame [m].
+        k: (P, 3, 3) intrinsics of the images [px].
+
+    Returns:
+        (P, 4) xmin, ymin, xmax, ymax [px]; of people behind the camera NaN.
+    """
+    front = points[..., 2:] > NEAR_M
+    px = (points / torch.where(front, points[..., 2:], 1.0)) @ k.transpose(1, 2)
+    low = px[..., :2].masked_fill(~front, torch.inf).amin(1)
+    high = px[..., :2].masked_fill(~front, -torch.inf).amax(1)
+    return torch.cat([low, high], dim=-1).masked_fill(~front.any(1), torch.nan)
+
+
+def worth_looking(bounds: Tensor, size: tuple[int, int]) -> Tensor:
+    """Says whose crops would show something of them: large enough, not much larger than the image, and inside it.
+
+    Args:
+        bounds: (P, 4) xmin, ymin, xmax, ymax of the people [px].
+        size: Height and width of the image [px].
+
+    Returns:
+        (P,) bool.
+    """
+    low, high = bounds[:, :2], bounds[:, 2:]
+    longer = (high - low).amax(-1)
+    inside = ((high > 0) & (low < bounds.new_tensor([size[1], size[0]]) - 1)).all(-1)
+    return (longer >= SMALLEST_PX) & (longer <= LARGEST_SIDES * max(size)) & inside
 
 
 def plain_boxes(bounds: Tensor, size: tuple[int, int]) -> CropBoxes:

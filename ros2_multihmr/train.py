@@ -7,13 +7,13 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from ros2_multihmr.backends.backend import choose_device
 from ros2_multihmr.backends.torch_backend import TorchBackend
@@ -23,23 +23,21 @@ from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folder_lock import only_writer
 from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
-from ros2_multihmr.training.augment import Augment
-from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.checkpoints import FOLDER as CHECKPOINTS
+from ros2_multihmr.training.crop_pictures import second_looks
 from ros2_multihmr.training.datasets import Dataset, ShardDataset
 from ros2_multihmr.training.distributed import World, join_world
-from ros2_multihmr.training.initialise import load_backbone, load_start, start_model, training_config
-from ros2_multihmr.training.loader import LoaderConfig, Share, batches
-from ros2_multihmr.training.mirror import Mirror
-from ros2_multihmr.training.objective import Objective
-from ros2_multihmr.training.recipe import Recipe, load_recipe, recipe_to_dict
+from ros2_multihmr.training.learner import Work
+from ros2_multihmr.training.recipe import MultiCropRecipe, Recipe, SingleShotRecipe, load_recipe, recipe_to_dict
 from ros2_multihmr.training.run_folder import WEIGHTS, RunFolder, recipe_of
 from ros2_multihmr.training.show import TrainingDisplay
-from ros2_multihmr.training.trainer import Feed, Trainer
+from ros2_multihmr.training.trainer import Trainer
+from ros2_multihmr.training.work import multi_crop_work, single_shot_work
 
 TRAIN, VALIDATION = "train", "val"
 DEFAULT_RECIPE = "embedded"
@@ -120,6 +118,8 @@ def _check_same(there: Recipe, recipe: Recipe, out: Path, given: str) -> None:
 def _changes(there: Recipe, recipe: Recipe) -> dict[str, str]:
     """What differs between a run's recipe and the one to go on with: old and new value by name."""
     before, after = _flat(recipe_to_dict(there)), _flat(recipe_to_dict(recipe))
+    if there.kind != recipe.kind:
+        return {"kind": f"{there.kind!r} -> {recipe.kind!r}"}
     return {name: f"{before[name]!r} -> {after[name]!r}" for name in before if before[name] != after[name]}
 
 
@@ -138,21 +138,22 @@ def _train(options: Options, recipe: Recipe, device: torch.device, world: World)
         if before is not None and world.writes:
             held.enter_context(only_writer(out, "--out", _TAKEN))
         torch.manual_seed(recipe.seed)
-        body = create_body(recipe.network.body, options.body_models)
+        body = create_body(recipe.body, options.body_models)
         data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
         folder = RunFolder(out, options.tensorboard) if world.writes else None
         display = TrainingDisplay(console, recipe.length)
+        work = _work(recipe, body, data, world, device)
         trainer = Trainer(
-            _objective(recipe, body),
+            work.learner,
             recipe,
-            _feed(recipe, data[TRAIN], body, world, device.type == "cuda"),
-            _validation(recipe, data[VALIDATION], world),
+            work.feed,
+            work.validation,
             folder=folder,
             world=world,
             device=device,
             clock=time.monotonic,
             show=display.show,
-            draw=lambda model: _pictures(model, body, data[VALIDATION], recipe, device),
+            draw=lambda model: _pictures(model, work, body, data[VALIDATION], recipe, device),
         )
         if options.resume:
             trainer.resume(out / CHECKPOINTS)
@@ -199,50 +200,20 @@ def _new_folder(out: Path) -> Iterator[None]:
         yield
 
 
-def _objective(recipe: Recipe, body: BodyModel) -> Objective:
-    config = training_config(recipe.network, body.info, recipe.name)
-    model = start_model(config, body.info, recipe.seed)
-    if recipe.network.weights:
-        load_start(model, recipe.network.weights)
-    if recipe.network.backbone:
-        load_backbone(model, recipe.network.backbone)
-    return Objective(model, body, recipe.losses, recipe.targets)
+def _work(recipe: Recipe, body: BodyModel, data: Mapping[str, Dataset], world: World, device: torch.device) -> Work:
+    if isinstance(recipe, MultiCropRecipe):
+        return multi_crop_work(recipe, body, data[TRAIN], data[VALIDATION], world, device)
+    assert isinstance(recipe, SingleShotRecipe)  # there are no others
+    return single_shot_work(recipe, body, data[TRAIN], data[VALIDATION], world, device)
 
 
-def _feed(recipe: Recipe, data: Dataset, body: BodyModel, world: World, pin: bool) -> Feed:
-    augment = Augment(recipe.augment, Mirror(body.info)) if recipe.data.augment else None
-    config, share = replace(_loader(recipe), pin_memory=pin), Share(world.rank, world.size)
-    batches(data, replace(config, workers=0), share=share)  # tells at once what it would tell at the first step
-    return lambda step: batches(data, config, augment=augment, first_step=step, share=share)
-
-
-def _validation(recipe: Recipe, data: Dataset, world: World) -> list[Batch]:
-    """The first validation images in whole batches, shared out evenly; in memory, as they are asked for often."""
-    size = recipe.data.batch_size
-    images = min(len(data), recipe.data.validation_images)
-    if images < size:
-        short = len(data) < size, recipe.data.validation_images < size
-        remedies = [text for text, is_short in zip(("make more", "raise data.validation_images"), short) if is_short]
-        raise ValueError(
-            f"validation: expected at least a batch of {size} images, got {images}; {' and '.join(remedies)}, "
-            "or lower data.batch_size"
-        )
-    config = replace(_loader(recipe), shuffle=False, workers=0)
-    return list(islice(batches(data, config, share=Share(world.rank, world.size)), images // size))
-
-
-def _loader(recipe: Recipe) -> LoaderConfig:
-    data = recipe.data
-    return LoaderConfig(
-        batch_size=data.batch_size,
-        image_size=recipe.network.image_size,
-        max_people=data.max_people,
-        seed=recipe.seed,
-        workers=data.workers,
-    )
-
-
-def _pictures(model: MultiHMR, body: BodyModel, samples: Dataset, recipe: Recipe, device: torch.device) -> list[Any]:
+def _pictures(
+    model: nn.Module, work: Work, body: BodyModel, samples: Dataset, recipe: Recipe, device: torch.device
+) -> list[Any]:
+    """Validation images with the people that a network finds, or finds again."""
+    if isinstance(model, MultiCrop):
+        return second_looks(model, body, work.validation, recipe.length.pictures)
+    assert isinstance(model, MultiHMR)
     estimator = Estimator(TorchBackend(model, device), body, EstimatorConfig())
     count = min(recipe.length.pictures, len(samples))
     return [_picture(estimator, samples[index]) for index in range(count)]
@@ -277,4 +248,7 @@ def _tell(console: Console, options: Options, trainer: Trainer, complete: bool) 
     console.print(f"{done.step} steps in {done.elapsed_s / 60:.1f} minutes, {done.skipped} skipped; {weights}")
     if done.best_step >= 0:
         console.print(f"Validation loss {done.best_loss:.3f} at step {done.best_step}, the best of the run.")
-    console.print(f"Try them: multihmr run --weights {os.fspath(weights)}")
+    if isinstance(trainer.recipe, MultiCropRecipe):
+        console.print(f"The file is for those who look again: refiner_weights {os.fspath(weights)}")
+    else:
+        console.print(f"Try them: multihmr run --weights {os.fspath(weights)}")

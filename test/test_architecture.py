@@ -87,6 +87,7 @@ ALLOWED: dict[str, set[str]] = {
         "body",
         "camera",
         "model",
+        "crops",
         "preprocess",
         "render",
         "overlay",

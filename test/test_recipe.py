@@ -10,18 +10,27 @@ import torch
 import yaml
 
 from ros2_multihmr.body import create_body
+from ros2_multihmr.model import crop_encoders
+from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.training.crop_start import crop_training_config
 from ros2_multihmr.training.initialise import training_config
 from ros2_multihmr.training.optimiser import create_optimiser, decays, learning_rate, set_learning_rate
 from ros2_multihmr.training.recipe import (
-    LengthSettings,
-    OptimiserSettings,
     load_recipe,
     recipe_from_dict,
     recipe_names,
     recipe_to_dict,
     save_recipe,
 )
+from ros2_multihmr.training.recipe_sections import LengthSettings, OptimiserSettings
+
+
+class FakeTimm(torch.nn.Module):
+    """Stands in for a network of timm."""
+
+    num_features = 64
+
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,13 +43,22 @@ def test_recipes_of_the_package_come_back_from_yaml(name: str, tmp_path: Path) -
     assert recipe.name == name
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [name for name in recipe_names() if not name.startswith("multi_crop")])
 def test_recipes_describe_a_network(name: str) -> None:
     config = training_config(load_recipe(name).network, create_body("anny").info, name)
     with torch.device("meta"):
         network = MultiHMR(config)
     assert not config.untrained and config.weights == name
     assert network.config.image_size % 14 == 0
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("multi_crop")])
+def test_recipes_describe_a_second_look(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_encoders, "_timm_model", lambda encoder: FakeTimm())
+    config = crop_training_config(load_recipe(name).network, create_body("anny").info, name)
+    with torch.device("meta"):
+        network = MultiCrop(config)
+    assert config.weights == name and network.config.num_crops == 5
 
 
 def test_the_embedded_network_is_the_same_for_cpu_and_gpu() -> None:
@@ -78,6 +96,16 @@ def test_recipes_are_installed() -> None:
         ({"length": {}}, "length.steps: the run would never end"),
         ({"seed": -1}, "seed: expected a whole number from 0"),
         ({"name": ""}, "name: expected a word"),
+        ({"kind": "triple"}, "kind: expected one of single_shot, multi_crop; got 'triple'"),
+        ({"estimates": {}}, "unknown key 'estimates'"),
+        (
+            {"kind": "multi_crop", "network": {"num_crop": 5}},
+            "network: unknown key 'num_crop'; did you mean 'num_crops'",
+        ),
+        ({"kind": "multi_crop", "losses": {"reprojection": 1.0}}, "losses: unknown key 'reprojection'"),
+        ({"kind": "multi_crop", "network": {"image_size": 224}}, "network: unknown key 'image_size'"),
+        ({"kind": "multi_crop", "network": {"contrastive": False}}, "losses.contrastive: expected 0 for a network"),
+        ({"kind": "multi_crop", "estimates": {"source": "hearsay"}}, "estimates.source: expected one of first_pass"),
     ],
 )
 def test_wrong_values_say_what_is_expected(values: dict, message: str) -> None:

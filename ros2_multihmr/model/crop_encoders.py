@@ -100,8 +100,9 @@ def make_encoder(config: MultiCropConfig) -> VitEncoder | TimmEncoder | RoiEncod
     Raises:
         ImportError: It is one of `timm`, which is not installed.
     """
-    own = {"vit": VitEncoder, "roi": RoiEncoder}.get(config.encoder, TimmEncoder)
-    return own(config)
+    if config.encoder == "roi":
+        return RoiEncoder(config)
+    return VitEncoder(config) if config.encoder == "vit" else TimmEncoder(config)
 
 
 def make_pooling(kind: str, tokens: int, width: int) -> nn.Module:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import torch
 
 from ros2_multihmr.body.body_model import BodyInfo
-from ros2_multihmr.model.crop_encoders import VitEncoder
+from ros2_multihmr.model.crop_encoders import TimmEncoder, VitEncoder
+from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.multi_crop import MultiCrop
-from ros2_multihmr.model.multi_crop_config import MultiCropConfig
+from ros2_multihmr.model.multi_crop_checkpoint import load_multi_crop
+from ros2_multihmr.model.multi_crop_config import CropSettings, MultiCropConfig
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.stand_in import standing_pose
 from ros2_multihmr.model.vit import resample_positions
 from ros2_multihmr.model.weights_error import WeightsError
-from ros2_multihmr.training.initialise import FIRST_EXPRESSION, start_weights
+from ros2_multihmr.training.crop_recipe import CropNetworkSettings
+from ros2_multihmr.training.initialise import FIRST_EXPRESSION, check_fit, read_state, start_weights
 
 FIRST_CORRECTIONS = 0.01  # of what the regressor's outputs would be: everybody stands in the middle of the first crop
+_CLASSIFIERS = ("fc.", "classifier.")  # of timm's files, which no second look has
 
 
 @torch.no_grad()
@@ -53,3 +60,60 @@ def borrow_backbone(model: MultiCrop, source: MultiHMR) -> None:
     state = dict(source.backbone.state_dict())
     state["pos_embed"] = resample_positions(state["pos_embed"], own.backbone.grid)
     own.backbone.load_state_dict(state)
+
+
+def crop_training_config(settings: CropNetworkSettings, info: BodyInfo, name: str) -> MultiCropConfig:
+    """Configuration of a network to train.
+
+    Args:
+        settings: What is chosen of it.
+        info: The body.
+        name: Name of the weights.
+
+    Raises:
+        ValueError: Values that no network can have.
+    """
+    chosen = {field.name: getattr(settings, field.name) for field in dataclasses.fields(CropSettings)}
+    return MultiCropConfig.for_body(settings.body, info, weights=name, **chosen)
+
+
+def load_crop_start(model: MultiCrop, path: str) -> None:
+    """Starts everything from weights of the same sizes.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or of another network; says what differs.
+    """
+    source = load_multi_crop(path)
+    own, other = (dataclasses.asdict(one) | {"weights": ""} for one in (model.config, source.config))
+    if differences := [f"{name} {other[name]!r}" for name in own if own[name] != other[name] and name != "scheme"]:
+        raise WeightsError(f"{path}: of another network: {', '.join(differences)}; set network.* to it")
+    model.load_state_dict(source.state_dict())
+
+
+def load_crop_backbone(model: MultiCrop, source: str) -> None:
+    """Starts the encoder from a single-shot network, or, if it is one of timm's, from a file of its weights.
+
+    Args:
+        model: The network.
+        source: "embedded", or the path of a file.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or does not fit.
+    """
+    encoder = model.encoder
+    if isinstance(encoder, VitEncoder):
+        network = open_network("" if source == "embedded" else source)
+        if not isinstance(network, MultiHMR):
+            raise WeightsError(f"{source}: expected weights of the kind multihmr, got {network.config.kind}")
+        borrow_backbone(model, network)
+        return
+    if not isinstance(encoder, TimmEncoder):
+        raise WeightsError(
+            f"{source}: the encoder {model.config.encoder} has no backbone; leave network.backbone empty"
+        )
+    path = Path(source).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; give the path of timm's weights of {model.config.encoder}")
+    state = {name: tensor for name, tensor in read_state(path).items() if not name.startswith(_CLASSIFIERS)}
+    check_fit(state, encoder.backbone.state_dict(), path)
+    encoder.backbone.load_state_dict(state)

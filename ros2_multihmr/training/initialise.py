@@ -20,7 +20,7 @@ from ros2_multihmr.model.official_file import load_tensors
 from ros2_multihmr.model.stand_in import standing_pose
 from ros2_multihmr.model.vit import resample_positions
 from ros2_multihmr.model.weights_error import WeightsError
-from ros2_multihmr.training.recipe import NetworkSettings
+from ros2_multihmr.training.recipe_sections import NetworkSettings
 
 STD = 0.02
 CUT = 2.0  # standard deviations
@@ -149,7 +149,7 @@ def load_backbone(model: MultiHMR, source: str) -> None:
     path = _hub_file(model.config) if source == "dinov2" else Path(source).expanduser()
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; give the path of a .pth or .safetensors file of DINOv2")
-    state = _read(path)
+    state = read_state(path)
     config, expected = model.config, model.backbone.state_dict()
     state = {name: tensor.float() for name, tensor in state.items() if name not in _DROPPED}
     if config.stem != "patch":
@@ -159,7 +159,7 @@ def load_backbone(model: MultiHMR, source: str) -> None:
     state = {_own_name(name): tensor for name, tensor in state.items()}
     if "pos_embed" in state:
         state["pos_embed"] = resample_positions(state["pos_embed"], config.grid)
-    _check_fit(state, expected, path)
+    check_fit(state, expected, path)
     model.backbone.load_state_dict(state)
 
 
@@ -176,7 +176,12 @@ def _hub_file(config: MultiHMRConfig) -> Path:
     return path
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_state(path: Path) -> Mapping[str, Tensor]:
+    """Reads tensors by name from a .safetensors or torch file; nothing in it can run.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
     if path.suffix != ".safetensors":
         return load_tensors(path)
     try:
@@ -191,7 +196,12 @@ def _own_name(name: str) -> str:
     return ".".join([words[0], *words[2:]]) if words[0] == "blocks" and words[2].isdigit() else name
 
 
-def _check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+def check_fit(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """Checks that a file has a backbone's tensors.
+
+    Raises:
+        WeightsError: Missing, additional or misshapen tensors.
+    """
     missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
     if missing or extra:
         raise WeightsError(

@@ -8,9 +8,10 @@ drawn from (seed, position). So workers and ranks may be as many as they like, a
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +24,7 @@ from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.batches import Batch, collate
 from ros2_multihmr.training.datasets import Dataset
 
+Joined = TypeVar("Joined")
 Change = Callable[[Sample, np.random.Generator], Sample]
 _ORDER, _CHANGE = 0, 1  # what random numbers are for
 
@@ -78,15 +80,34 @@ def batches(
     Raises:
         ValueError: An empty data set, or a batch that cannot be shared evenly.
     """
+    join = partial(collate, image_size=config.image_size, max_people=config.max_people)
+    return joined(dataset, config, join, augment=augment, first_step=first_step, epochs=epochs, share=share)
+
+
+def joined(
+    dataset: Dataset,
+    config: LoaderConfig,
+    join: Callable[[Sequence[Sample]], Joined],
+    *,
+    augment: Change | None = None,
+    first_step: int = 0,
+    epochs: int | None = None,
+    share: Share = Share(),
+) -> Iterator[Joined]:
+    """Loads samples, joined by `join`, which goes along to the workers; all else as in `batches`.
+
+    Raises:
+        ValueError: An empty data set, or a batch that cannot be shared evenly.
+    """
     if len(dataset) == 0 or first_step < 0:
         raise ValueError(f"batches: expected samples and a step from 0, got {len(dataset)} and {first_step}")
     if share.ranks < 1 or config.batch_size % share.ranks or not 0 <= share.rank < share.ranks:
         raise ValueError(f"batch_size: expected a multiple of the number of ranks, got {config.batch_size} for {share}")
-    loader: DataLoader[Batch] = DataLoader(
+    loader: DataLoader[Joined] = DataLoader(
         _Stream(dataset, config.seed, augment),  # type: ignore[arg-type]  # torch asks for its own base class
         batch_sampler=_Places(len(dataset), config, first_step, epochs, share),  # type: ignore[arg-type]
         num_workers=config.workers,
-        collate_fn=partial(collate, image_size=config.image_size, max_people=config.max_people),
+        collate_fn=join,
         pin_memory=config.pin_memory,
         worker_init_fn=_calm,
         generator=torch.Generator(),  # or it would draw from the global one at every start

@@ -17,18 +17,20 @@ gives the gradient of the single-process loss of the joint batch, and the ranks'
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ros2_multihmr.body.body_model import BodyInfo, BodyModel
 from ros2_multihmr.model.camera_embedding import embed_camera, unproject
+from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.detection import fill_slots, suppress
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.training.auxiliary import UP, AuxiliaryHeads, Maps, dense_terms, heatmap_loss
 from ros2_multihmr.training.batches import Batch
+from ros2_multihmr.training.learner import Learner, Losses
 from ros2_multihmr.training.losses import (
     Layout,
     LossWeights,
@@ -49,24 +51,15 @@ TERMS = tuple(field.name for field in dataclasses.fields(LossWeights) if not fie
 AUXILIARY = ("person_mask", "person_parts", "person_depth", "heatmaps")
 
 
-class Losses(NamedTuple):
-    """The loss of one batch.
+class Objective(Learner):
+    """Losses of a network. Its optimiser's parameters are `parameters()`: the network's and the helper heads'.
 
-    Attributes:
-        total: () weighted sum of the terms.
-        terms: () each, unweighted, by the names of `LossWeights`; detached.
-        metrics: () each, of this batch alone and detached: "people" learned from, "precision" and "recall" of scores
-            over .3 against the people's tokens, and means over people: "depth_percent" error, "mpjpe_mm" of the
-            keypoints against the root joint, "root_deg" angle of the root rotation. 0 where there is nothing to count.
+    Its terms have the names of `LossWeights`. Its metrics: "people" learned from, "precision" and "recall" of scores
+    over .3 against the people's tokens, and means over people: "depth_percent" error, "mpjpe_mm" of the keypoints
+    against the root joint, "root_deg" angle of the root rotation.
     """
 
-    total: Tensor
-    terms: dict[str, Tensor]
-    metrics: dict[str, Tensor]
-
-
-class Objective(nn.Module):
-    """Losses of a network. Its optimiser's parameters are `parameters()`: the network's and the helper heads'."""
+    model: MultiHMR
 
     def __init__(
         self, model: MultiHMR, body: BodyModel, weights: LossWeights, targets: TargetConfig | None = None
@@ -95,6 +88,10 @@ class Objective(nn.Module):
     def counts(self, batch: Batch) -> Tensor:
         """Counts what the means go over: (3,) float32 people learned from, images, images with dense truth."""
         return self._counts(batch, self.targets(batch))
+
+    def save(self, path: Path, *, half: bool) -> None:
+        """Writes the network's weights."""
+        save_weights(self.model, path, half=half)
 
     def targets(self, batch: Batch) -> Targets:
         """Says which token finds whom, see `make_targets`."""

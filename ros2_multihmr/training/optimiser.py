@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ros2_multihmr.training.recipe import OptimiserSettings
+from ros2_multihmr.training.recipe_sections import OptimiserSettings
 
 # Of the network's tensors with two dimensions or more, those that are tables of positions and no matrices.
 TABLES = ("pos_embed", "cls_token", "query_row", "query_column", "value_row", "value_column", "token_position")

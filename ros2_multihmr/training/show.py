@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ros2_multihmr.training import checkpoints
-from ros2_multihmr.training.recipe import LengthSettings
+from ros2_multihmr.training.recipe_sections import LengthSettings
 
-_SHOWN = ("loss", "precision", "recall", "mpjpe_mm", "depth_percent", "root_deg", "images_per_s")
+_SHOWN = (
+    *("loss", "precision", "recall", "start_pve_mm", "pve_mm", "start_hands_mm", "hands_mm", "mpjpe_mm"),
+    *("depth_percent", "root_deg", "camera", "contrastive", "images_per_s"),
+)
 
 
 class TrainingDisplay:

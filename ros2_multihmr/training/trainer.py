@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ros2_multihmr.model.checkpoint import save_weights
-from ros2_multihmr.model.multihmr import MultiHMR
-from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.checkpoints import (
     Checkpoint,
     Progress,
@@ -27,7 +24,7 @@ from ros2_multihmr.training.checkpoints import (
     save_checkpoint,
 )
 from ros2_multihmr.training.distributed import World
-from ros2_multihmr.training.objective import Losses, Objective
+from ros2_multihmr.training.learner import Feed, Learner, Losses, OnDevice
 from ros2_multihmr.training.optimiser import (
     Average,
     create_optimiser,
@@ -36,15 +33,14 @@ from ros2_multihmr.training.optimiser import (
     set_learning_rate,
 )
 from ros2_multihmr.training.recipe import Recipe, recipe_to_dict
+from ros2_multihmr.training.recipe_sections import DTYPES
 from ros2_multihmr.training.run_folder import RunFolder
 
 _logger = logging.getLogger("ros2_multihmr")
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 Clock = Callable[[], float]
-Feed = Callable[[int], Iterator[Batch]]
 Show = Callable[[Progress, Mapping[str, float]], None]
-Draw = Callable[[MultiHMR], Sequence[Any]]
+Draw = Callable[[nn.Module], Sequence[Any]]
 
 
 class Trainer:
@@ -59,10 +55,10 @@ class Trainer:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Learner,
         recipe: Recipe,
         feed: Feed,
-        validation: Iterable[Batch],
+        validation: Iterable[OnDevice],
         *,
         folder: RunFolder | None = None,
         world: World | None = None,
@@ -133,7 +129,7 @@ class Trainer:
         """Part of the run that is over, 0 to 1."""
         return self.recipe.length.part_done(self.progress.step, self.progress.elapsed_s)
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
+    def _step(self, batch: OnDevice) -> dict[str, Tensor]:
         """Takes one step, or none if its numbers are not finite; returns what is worth a line of metrics."""
         rate = learning_rate(self.progress.step, self._done(), self.settings)
         set_learning_rate(self.optimiser, rate)
@@ -151,9 +147,9 @@ class Trainer:
         self._count(finite)
         return joint | {"gradient": norm, "learning_rate": torch.tensor(rate)} if finite else {}
 
-    def _losses(self, batch: Batch) -> Losses:
+    def _losses(self, batch: Any) -> Losses:
         counts = self.world.total(self.objective.counts(batch))
-        dtype = _DTYPES[self.settings.precision]
+        dtype = DTYPES[self.settings.precision]
         with torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             losses: Losses = self.objective(batch, counts)
         return losses
@@ -210,7 +206,7 @@ class Trainer:
         with self.averaged():
             rows = [self._joint(self._losses(batch.to(self.device))) for batch in self.validation]
             if self.folder is not None:
-                save_weights(self.objective.model, self.folder.weights, half=self.recipe.length.half)
+                self.objective.save(self.folder.weights, half=self.recipe.length.half)
                 self.folder.write_pictures(self.progress.step, self._draw(copy.deepcopy(self.objective.model)))
         if not rows:
             return
