@@ -23,8 +23,8 @@ NAMES = anny().info.keypoint_names
 
 
 @pytest.fixture(scope="module", autouse=True)
-def messages(tmp_path_factory):
-    provide_messages(tmp_path_factory.mktemp("bridge_messages"))
+def messages():
+    provide_messages()
 
 
 def somebody(depth=4.0, size=200):

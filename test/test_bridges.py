@@ -25,8 +25,8 @@ SEEN, PREDICTED = TrackState.OK, TrackState.PREDICTED
 
 
 @pytest.fixture(scope="module", autouse=True)
-def messages(tmp_path_factory):
-    provide_messages(tmp_path_factory.mktemp("bridge_messages"))
+def messages():
+    provide_messages()
 
 
 def result(states, *, motion=True):
