@@ -21,6 +21,7 @@ class Fate(Enum):
     NEWER_CAME = "dropped, a newer image came"
     TOO_OLD = "dropped, older than max_age_s"
     NOBODY_LISTENS = "dropped, nobody listens"
+    BEYOND_RATE = "dropped, beyond target_rate"
     STOPPED = "dropped, the node stopped"
     FAILED = "failed"
 

@@ -183,7 +183,10 @@ class MultiHMRNode(LifecycleNode):
         if self.active:  # an image may be on its way through the executor when its subscription ends
             self.statistics.received()
             self._silence.image(self._now_s())
-            self._worker.submit(message)
+            if self._pipeline.load.admits(self.config.target_rate):
+                self._worker.submit(message)
+            else:
+                self.statistics.dropped(Fate.BEYOND_RATE)
 
     def _on_info(self, message: CameraInfo) -> None:
         if self.active:
@@ -219,7 +222,8 @@ class MultiHMRNode(LifecycleNode):
         report = self.statistics.report()
         network, device = self._estimator.backend.config, self._estimator.backend.device
         problems = [UNTRAINED_WARNING] if network.untrained else []
-        problems += [self._cameras.problem, self._follower.problem, *self._publishers_out.problems]
+        load = self._pipeline.load.state
+        problems += [load.problem, self._cameras.problem, self._follower.problem, *self._publishers_out.problems]
         problems += self._incompatible.values()
         if not report.recent_received:
             topic = subscribed_image(self, self.config.image_transport)[1]
@@ -232,6 +236,7 @@ class MultiHMRNode(LifecycleNode):
             "people too weak to follow": str(self._follower.too_weak),
             "tracker resets": str(self._follower.resets),
             "camera pose unknown": str(self._follower.unknown_poses),
+            **load.facts,
         }
         problems = [problem for problem in problems if problem]
         now, period_s = self.get_clock().now().to_msg(), self.config.diagnostics_period_s

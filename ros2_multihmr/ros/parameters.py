@@ -38,6 +38,14 @@ class NodeConfig(EstimatorConfig, TrackerConfig, SmoothingConfig):
     max_age_s: float = setting(
         0.0, "Older images are dropped [s]; 0: none, right for a bag played without a clock", low=0.0, runtime=True
     )
+    target_rate: float = setting(
+        0.0,
+        "Most images used per second, evenly; if the machine is too slow for it, the display gives way, then more images "
+        "[Hz]; 0: every image for which there is time",
+        low=0.0,
+        high=1000.0,
+        runtime=True,
+    )
     track: bool = setting(
         True, "Follow people from image to image; false: ids number the people of one image by score", runtime=True
     )

@@ -19,6 +19,7 @@ from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.conversions import image_from_compressed, image_from_message
 from ros2_multihmr.ros.diagnostics import Fate, Statistics
 from ros2_multihmr.ros.follower import Follower
+from ros2_multihmr.ros.load import LoadRule
 from ros2_multihmr.ros.output import Result
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.publishers import Publishers
@@ -35,6 +36,7 @@ class Pipeline:
     Attributes:
         estimator: Finds the people; may be exchanged between two images.
         config: Settings; may be exchanged between two images.
+        load: What gives way when the machine is too slow.
 
     Args:
         estimator: Finds the people.
@@ -62,7 +64,7 @@ class Pipeline:
         clock: Clock,
         logger: RcutilsLogger,
     ) -> None:
-        self.estimator, self.config = estimator, config
+        self.estimator, self.config, self.load = estimator, config, LoadRule()
         self._cameras, self._infos, self._has_camera_info = cameras, infos, has_camera_info
         self._follower, self._publishers, self._statistics = follower, publishers, statistics
         self._clock, self._logger = clock, logger
@@ -72,7 +74,8 @@ class Pipeline:
     def __call__(self, message: ImageMessage) -> None:
         """Processes one image; never raises."""
         try:
-            fate = self._process(message)
+            with self.load.work():
+                fate = self._process(message)
         except Exception as error:  # whatever an image or a network does, the next image has its chance
             self._report_failure(error)
         else:
@@ -84,7 +87,7 @@ class Pipeline:
         self._notice_time_jump(Time.from_msg(header.stamp))
         if config.max_age_s > 0.0 and self._age_s(message) > config.max_age_s:
             return Fate.TOO_OLD
-        demand = self._publishers.demand(header.stamp, config)
+        demand = self._publishers.demand(header.stamp, config, display=self.load.display_due())
         if demand.nothing:
             return Fate.NOBODY_LISTENS
         with watch.stage("convert in"):

@@ -105,8 +105,8 @@ class Publishers:
         """Publishes the latched description of the body."""
         self._body_model.publish(body_model_info(self._body))
 
-    def demand(self, stamp: Time, config: NodeConfig) -> Demand:
-        """Returns what somebody wants of the image with this stamp."""
+    def demand(self, stamp: Time, config: NodeConfig, *, display: bool = True) -> Demand:
+        """Returns what somebody wants of the image with this stamp; without `display`, markers and overlay wait."""
         humans, vertices = wanted(self._humans), wanted(self._vertices)
         pictures = wanted(self._overlay), wanted(self._overlay_compressed)
         markers = wanted(self._markers)
@@ -114,12 +114,12 @@ class Publishers:
         tf = config.publish_tf and self._node.count_subscribers(self.people.topic_name) > own
         more = tuple(output for output in self._more if any(map(wanted, output.publishers)))
         nothing = not (humans or vertices or any(pictures) or markers or more or (tf and config.tf_is_demand))
-        markers = markers and self._pace.is_due(_seconds(stamp), config.markers_rate_hz)
+        markers = markers and display and self._pace.is_due(_seconds(stamp), config.markers_rate_hz)
         return Demand(
             humans=humans,
             markers=markers,
-            overlay=pictures[0],
-            overlay_compressed=pictures[1],
+            overlay=pictures[0] and display,
+            overlay_compressed=pictures[1] and display,
             vertices=vertices,
             tf=tf,
             more=more,
