@@ -70,13 +70,13 @@ def create_refiner(config: RefinerConfig, estimator: Estimator) -> Refiner | Non
         estimator: Who looks first; the refiner shares its body and device.
 
     Returns:
-        None if `refine` is off.
+        None if `refine` is false.
 
     Raises:
         WeightsError: There are no weights, or they are damaged; says what to do.
         ValueError: They are for another body, or for another first network.
     """
-    if config.refine == "off":
+    if not config.refine:
         return None
     return Refiner(open_multi_crop(config.refiner_weights), estimator, config)
 
@@ -259,5 +259,5 @@ def _check_match(network: MultiCropConfig, estimator: Estimator) -> None:
         raise ValueError(
             f"second look: the weights {network.weights!r} are for the body {network.body} with {wanted[0]} rotations, "
             f"{wanted[1]} shape and {wanted[2]} expression parameters, but who looks first has {body} with {has[0]}, "
-            f"{has[1]} and {has[2]}; train a refiner for it, or set refine to off"
+            f"{has[1]} and {has[2]}; train a refiner for it, or set refine to false"
         )

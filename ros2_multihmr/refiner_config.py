@@ -6,16 +6,12 @@ from dataclasses import dataclass
 
 from ros2_multihmr.settings import Settings, setting
 
-SWITCH = ("off", "on")
-
 
 @dataclass(frozen=True)
 class RefinerConfig(Settings):
     """Settings of the second look at each person."""
 
-    refine: str = setting(
-        "off", "on: a second network looks at several crops of each person, and corrects body and place", choices=SWITCH
-    )
+    refine: bool = setting(False, "A second network looks at several crops of each person, and corrects body and place")
     refiner_weights: str = setting(
         "", "File with that network's weights; empty: those that come with the package, if any do"
     )

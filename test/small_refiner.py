@@ -23,7 +23,7 @@ from ros2_multihmr.refiner_config import RefinerConfig
 from ros2_multihmr.training.crop_start import start_multi_crop
 
 BODY = small_body()
-ANYBODY = RefinerConfig(refine="on", refine_min_px=1.0, refine_min_inside=0.01)
+ANYBODY = RefinerConfig(refine=True, refine_min_px=1.0, refine_min_inside=0.01)
 
 
 def small_estimator() -> Estimator:

@@ -121,7 +121,7 @@ def test_a_lens_is_undone_before_anybody_looks() -> None:
 )
 def test_who_is_at_the_border_or_too_small_stays_as_first_found(center: list[float], outcome: Outcome) -> None:
     people = small_people([CENTERS[0], center, CENTERS[2]], CAMERA)
-    config = RefinerConfig(refine="on", refine_min_px=16.0, refine_min_inside=0.6)
+    config = RefinerConfig(refine=True, refine_min_px=16.0, refine_min_inside=0.6)
     refinement = small_refiner(config).refine(noise(CAMERA), CAMERA, people)
     assert refinement.outcomes.tolist() == [Outcome.REFINED, outcome, Outcome.REFINED]
     assert_same(refinement.humans, people, 1)
@@ -189,17 +189,17 @@ def test_weights_for_another_body_are_refused() -> None:
 def test_a_file_is_opened_and_off_is_nobody(tmp_path: Path) -> None:
     path = tmp_path / "second.safetensors"
     save_multi_crop(small_second_network(), path, for_training=False)
-    refiner = create_refiner(RefinerConfig(refine="on", refiner_weights=str(path)), small_estimator())
+    refiner = create_refiner(RefinerConfig(refine=True, refiner_weights=str(path)), small_estimator())
     assert refiner is not None and refiner.network.config.weights == "small"
     assert create_refiner(RefinerConfig(refiner_weights="nowhere"), small_estimator()) is None
     with pytest.raises(WeightsError, match="nowhere: no such weights file"):
-        create_refiner(RefinerConfig(refine="on", refiner_weights="nowhere"), small_estimator())
+        create_refiner(RefinerConfig(refine=True, refiner_weights="nowhere"), small_estimator())
 
 
 def test_without_weights_it_is_told_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ros2_multihmr.model.embedded.EMBEDDED_REFINER", "weights/none.safetensors")
-    with pytest.raises(WeightsError, match=r"no weights for it. Train some \(`multihmr train .*refine to off"):
-        create_refiner(RefinerConfig(refine="on"), small_estimator())
+    with pytest.raises(WeightsError, match=r"no weights for it. Train some \(`multihmr train .*refine to false"):
+        create_refiner(RefinerConfig(refine=True), small_estimator())
 
 
 # ---- the first network's features

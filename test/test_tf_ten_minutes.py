@@ -27,6 +27,7 @@ from ros2_multihmr.ros.follower import Follower
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.pipeline import Pipeline
 from ros2_multihmr.ros.publishers import Publishers
+from ros2_multihmr.ros.second_look import SecondLook
 
 VISITS, CLIP_S, RATE_HZ, START_S = 500, 600.0, 2.5, 1000.0
 LANES = 3.0 + 1.5 * np.arange(8)  # distances from the camera at which people cross the view [m]
@@ -130,8 +131,8 @@ def clip():
     node.count_subscribers = lambda topic: 1
     logger, chooser = node.get_logger(), CameraChooser("never", "/image", "/camera_info")
     pipeline = Pipeline(
-        estimator, config, chooser, CameraInfoCache(), lambda: False, Follower(node, config, logger), publishers,
-        statistics := Statistics(), node.get_clock(), logger,
+        estimator, config, chooser, CameraInfoCache(), lambda: False, SecondLook(None, logger),
+        Follower(node, config, logger), publishers, statistics := Statistics(), node.get_clock(), logger,
     )  # fmt: skip
     stamps = make_stamps(rng)
     for number, time_s in enumerate(stamps):

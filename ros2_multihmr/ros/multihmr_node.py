@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.refiner import create_refiner
 from ros2_multihmr.ros.bridges.registry import check_bridges
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array, idle_array
@@ -24,6 +25,7 @@ from ros2_multihmr.ros.lifecycle import logged, refuse_impossible_commands, stat
 from ros2_multihmr.ros.parameters import NodeConfig, check_change, declare, read
 from ros2_multihmr.ros.pipeline import ImageMessage, Pipeline
 from ros2_multihmr.ros.publishers import Publishers
+from ros2_multihmr.ros.second_look import SecondLook
 from ros2_multihmr.ros.silence import Silence
 from ros2_multihmr.ros.worker import Worker
 
@@ -48,6 +50,7 @@ class MultiHMRNode(LifecycleNode):
 
     # These exist from configure to cleanup,
     _estimator: Estimator
+    _second_look: SecondLook
     _publishers_out: Publishers
     _cameras: CameraChooser
     _infos: CameraInfoCache
@@ -83,8 +86,9 @@ class MultiHMRNode(LifecycleNode):
         try:
             check_bridges(self.config.bridges)
             self._estimator = self._create(self.config)
-            self._estimator.unload()
-        except (ValueError, OSError, MemoryError) as error:
+            self._second_look = SecondLook(create_refiner(self.config, self._estimator), self.get_logger())
+            self._unload()
+        except (ValueError, OSError, MemoryError, ImportError) as error:
             return self._refuse(f"cannot configure: {error}")
         network, body = self._estimator.backend.config, self._estimator.body.info
         self.get_logger().info(f"weights {network.weights}, body {body.name}, on {self._estimator.backend.device}")
@@ -103,7 +107,9 @@ class MultiHMRNode(LifecycleNode):
         """Takes the device's memory, starts the worker, and listens to images."""
         try:
             self._estimator.load()
+            self._second_look.load()
         except (ValueError, OSError, MemoryError) as error:
+            self._unload()
             return self._refuse(f"cannot activate: {error}")
         super().on_activate(state)
         self._publishers_out.publish_body_model()
@@ -114,7 +120,7 @@ class MultiHMRNode(LifecycleNode):
                 self, self.config.image_transport, self._on_image, self._on_info, self._on_incompatible
             )
         except (ValueError, RuntimeError) as error:
-            self._estimator.unload()
+            self._unload()
             super().on_deactivate(state)
             return self._refuse(f"cannot activate: {error}")
         self._worker = Worker(self._pipeline, lambda _: dropped(Fate.NEWER_CAME), lambda _: dropped(Fate.STOPPED))
@@ -159,8 +165,12 @@ class MultiHMRNode(LifecycleNode):
         self._worker.stop()
         self._follower.forget()
         self._publishers_out.clear_markers()
-        self._estimator.unload()
+        self._unload()
         del self._inputs, self._worker, self._silence
+
+    def _unload(self) -> None:
+        self._estimator.unload()
+        self._second_look.unload()
 
     def _release(self) -> None:
         if not self._configured:
@@ -168,13 +178,15 @@ class MultiHMRNode(LifecycleNode):
         self._configured = False
         self._follower.destroy()
         self._publishers_out.destroy()
-        del self._pipeline, self._follower, self._publishers_out, self._cameras, self._infos, self._estimator
+        del self._pipeline, self._follower, self._second_look, self._publishers_out, self._cameras, self._infos
+        del self._estimator
 
     def _create_pipeline(self) -> Pipeline:
         topic = info_topic(self)
         return Pipeline(
             self._estimator, self.config, self._cameras, self._infos, lambda: self.count_publishers(topic) > 0,
-            self._follower, self._publishers_out, self.statistics, self.get_clock(), self.get_logger(),
+            self._second_look, self._follower, self._publishers_out, self.statistics, self.get_clock(),
+            self.get_logger(),
         )  # fmt: skip
 
     # ---- callbacks
@@ -224,7 +236,7 @@ class MultiHMRNode(LifecycleNode):
         problems = [UNTRAINED_WARNING] if network.untrained else []
         load = self._pipeline.load.state
         problems += [load.problem, self._cameras.problem, self._follower.problem, *self._publishers_out.problems]
-        problems += self._incompatible.values()
+        problems += [self._second_look.take_problem(), *self._incompatible.values()]
         if not report.recent_received:
             topic = subscribed_image(self, self.config.image_transport)[1]
             problems.append(self._silence.problem(self._now_s(), topic, self.count_publishers(topic)))
@@ -236,6 +248,7 @@ class MultiHMRNode(LifecycleNode):
             "people too weak to follow": str(self._follower.too_weak),
             "tracker resets": str(self._follower.resets),
             "camera pose unknown": str(self._follower.unknown_poses),
+            **self._second_look.facts,
             **load.facts,
         }
         problems = [problem for problem in problems if problem]

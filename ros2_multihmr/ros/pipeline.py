@@ -23,6 +23,7 @@ from ros2_multihmr.ros.load import LoadRule
 from ros2_multihmr.ros.output import Result
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.ros.publishers import Publishers
+from ros2_multihmr.ros.second_look import SecondLook
 from ros2_multihmr.stopwatch import Stopwatch
 
 ImageMessage: TypeAlias = Image | CompressedImage
@@ -44,6 +45,7 @@ class Pipeline:
         cameras: Turns an image and its CameraInfo into image and camera.
         infos: CameraInfo messages.
         has_camera_info: Says whether anybody publishes CameraInfo, so that waiting for it makes sense.
+        second_look: Refines the people, if that is wanted.
         follower: Tells who is who.
         publishers: Where the results go.
         statistics: Counts what becomes of the images.
@@ -58,6 +60,7 @@ class Pipeline:
         cameras: CameraChooser,
         infos: CameraInfoCache,
         has_camera_info: Callable[[], bool],
+        second_look: SecondLook,
         follower: Follower,
         publishers: Publishers,
         statistics: Statistics,
@@ -66,7 +69,8 @@ class Pipeline:
     ) -> None:
         self.estimator, self.config, self.load = estimator, config, LoadRule()
         self._cameras, self._infos, self._has_camera_info = cameras, infos, has_camera_info
-        self._follower, self._publishers, self._statistics = follower, publishers, statistics
+        self._second_look, self._follower = second_look, follower
+        self._publishers, self._statistics = publishers, statistics
         self._clock, self._logger = clock, logger
         self._last_stamp: Time | None = None
         self._warned: set[str] = set()
@@ -93,6 +97,7 @@ class Pipeline:
         with watch.stage("convert in"):
             image, camera = self._convert_in(message, config)
         humans = estimator.estimate(image, camera, vertices=demand.full_mesh, stopwatch=watch)
+        humans = self._second_look(image, camera, humans, config, watch)
         humans, tracks, motion = self._follower.update(humans, camera, header, estimator, config, watch)
         result = Result(header, image, camera, humans, tracks, motion, self._follower.T_world_camera)
         self._publishers.publish(result, demand, config, watch)
