@@ -8,6 +8,7 @@ import pytest
 from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.existence import Existence
 from ros2_multihmr.tracking.motion_filter import MotionFilter
+from ros2_multihmr.tracking.symmetric import entries, full, inverse_and_determinant, squares
 
 SIGMA, COUNT, DT = 0.05, 400, 1 / 30
 
@@ -66,6 +67,18 @@ def test_together_is_as_alone():
     both = people.select(np.array([0, 1])).predicted(DT).updated(measured, noise)
     one = people.select(np.array([1])).predicted(DT).updated(measured[1:], noise[1:])
     np.testing.assert_allclose(both.motion.velocity[1], one.motion.velocity[0])
+
+
+def test_symmetric_matrices_are_inverted_as_lapack_does():
+    rng = np.random.default_rng(4)
+    root = rng.normal(size=(5, 4, 3, 3)) * np.array([1.0, 0.01, 100.0])[:, None]
+    matrices, vectors = root @ root.swapaxes(-1, -2), rng.normal(size=(5, 4, 3))
+    inverse, determinant = inverse_and_determinant(entries(matrices))
+    np.testing.assert_array_equal(full(entries(matrices)), matrices)
+    np.testing.assert_allclose(full(inverse) @ matrices, np.broadcast_to(np.eye(3), matrices.shape), atol=1e-5)
+    np.testing.assert_allclose(determinant, np.linalg.det(matrices), rtol=1e-6)
+    expected = np.einsum("abi,abij,abj->ab", vectors, full(inverse), vectors)
+    np.testing.assert_allclose(squares(inverse, *np.moveaxis(vectors, -1, 0)), expected)
 
 
 # --- the detector's noise -------------------------------------------------------------------------

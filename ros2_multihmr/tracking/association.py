@@ -20,12 +20,12 @@ from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.symmetric import entries, inverse_and_determinant, squares
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
 _FORBIDDEN = 1e6
-_ROWS, _COLUMNS = np.triu_indices(3)
 _WIDE_GATE, _WIDE_S = 3.0, 0.5  # for who jumped: the detector is wrong in another way than an image ago
 _SIZE_LIMIT, _POSE_LIMIT, _APPEARANCE_LIMIT = 9.0, 9.0, 9.0  # wrong looks of one image must not outweigh the place
 _NEW_LOOK = 0.1  # share of an image in what is remembered of an appearance
@@ -49,8 +49,8 @@ class Looks(NamedTuple):
     pose: Array
     appearance: Array
 
-    def select(self, keep: Indices) -> Looks:
-        """Returns the people with the indices `keep`."""
+    def select(self, keep: Indices | slice) -> Looks:
+        """Returns the people that `keep` names, indices or a slice."""
         return Looks(self.size[keep], self.pose[keep], self.appearance[keep])
 
 
@@ -79,6 +79,8 @@ class Seen:
 
     def select(self, keep: Indices) -> Seen:
         """Returns the people with the indices `keep`."""
+        if len(keep) == len(self) and (keep[:-1] < keep[1:]).all():
+            return self
         return Seen(
             self.position[keep],
             self.covariance[keep],
@@ -160,10 +162,12 @@ def associate(
 
 def _and_then(cost: Array, tracks: Indices, people: Indices, allowed: NDArray[np.bool_]) -> tuple[Indices, Indices]:
     """The pairs, and those among everybody who is left and allowed."""
+    if len(tracks) == len(cost) or not allowed.any():
+        return tracks, people
     track_left, person_left = np.ones(len(cost), bool), allowed.copy()
     track_left[tracks], person_left[people] = False, False
     rows, columns = np.flatnonzero(track_left), np.flatnonzero(person_left)
-    if not len(rows) or not len(columns):
+    if not len(columns):
         return tracks, people
     more, who = assign(cost[np.ix_(rows, columns)])
     return np.concatenate([tracks, rows[more]]), np.concatenate([people, columns[who]])
@@ -218,17 +222,11 @@ def _looks_cost(looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig
 
 
 def _place_cost(motion: Motion, position: Array, covariance: Array, gate: float) -> Array:
-    """(T, N) minus twice the log-likelihoods of places.
-
-    The determinant and the inverse by the adjugate, entry by entry: thousands of 3 x 3 inverses take milliseconds.
-    """
+    """(T, N) minus twice the log-likelihoods of places."""
     x, y, z = (position[None, :, i] - motion.position[:, None, i] for i in range(3))
-    known, measured = motion.covariance[:, _ROWS, _COLUMNS].T, covariance[:, _ROWS, _COLUMNS].T
-    a, b, c, d, e, f = known[:, :, None] + measured[:, None]
-    aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
-    determinant = a * aa + b * bb + c * cc
-    dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
-    square = (aa * x * x + dd * y * y + ff * z * z + 2 * (bb * x * y + cc * x * z + ee * y * z)) / determinant
+    together = entries(motion.covariance[:, :3, :3])[:, :, None] + entries(covariance)[:, None]
+    inverse, determinant = inverse_and_determinant(together)
+    square = squares(inverse, x, y, z)
     return np.where(square > gate**2, _FORBIDDEN, square + np.log(determinant))
 
 

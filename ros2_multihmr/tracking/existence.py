@@ -75,8 +75,8 @@ class Existence:
         visible = left / total
         return Existence(visible, self.hidden / total, self.found, self.tries + visible)
 
-    def select(self, keep: NDArray[np.intp]) -> Existence:
-        """Returns the people with the indices `keep`."""
+    def select(self, keep: NDArray[np.intp] | slice) -> Existence:
+        """Returns the people that `keep` names, indices or a slice."""
         return Existence(self.visible[keep], self.hidden[keep], self.found[keep], self.tries[keep])
 
     def join(self, *others: Existence) -> Existence:

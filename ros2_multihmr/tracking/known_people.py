@@ -126,16 +126,16 @@ class KnownPeople:
 
     def select(self, keep: Indices) -> KnownPeople:
         """Returns the people with the indices `keep`."""
-        arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
-        sightings = tuple(self.sightings[i] for i in keep)
-        before = tuple(self.before[i] for i in keep)
+        if len(keep) == len(self) and (keep[:-1] < keep[1:]).all():  # everybody, as in most images
+            return self
+        which = keep if len(keep) else slice(0)
         return KnownPeople(
-            filter=self.filter.select(keep),
-            looks=self.looks.select(keep),
-            existence=self.existence.select(keep),
-            sightings=sightings,
-            before=before,
-            **arrays,
+            filter=self.filter.select(which),
+            looks=self.looks.select(which),
+            existence=self.existence.select(which),
+            sightings=tuple(self.sightings[i] for i in keep.tolist()),
+            before=tuple(self.before[i] for i in keep.tolist()),
+            **{name: getattr(self, name)[which] for name in _ARRAYS},
         )
 
     def join(self, *others: KnownPeople) -> KnownPeople:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.tracking.motion_state import Motion
+from ros2_multihmr.tracking.symmetric import entries, full, inverse_and_determinant, squares
 
 Array = NDArray[np.float64]
 _STEADY = 0.04  # agility of who goes on steadily, part of that of who turns
@@ -83,13 +84,11 @@ class MotionFilter:
 
     def updated(self, position: Array, covariance: Array) -> MotionFilter:
         """Returns the motion after everybody was seen at (N, 3) positions with (N, 3, 3) covariances."""
-        innovation = self.covariance[..., :3, :3] + covariance[:, None]
-        inverse = np.linalg.inv(innovation)
-        gain = self.covariance[..., :3] @ inverse
+        upper, determinant = inverse_and_determinant(entries(self.covariance[..., :3, :3] + covariance[:, None]))
+        gain = self.covariance[..., :3] @ full(upper)
         off = position[:, None] - self.state[..., :3]
         posterior = self.covariance - gain @ self.covariance[..., :3, :]
-        distance = np.einsum("nki,nkij,nkj->nk", off, inverse, off)
-        likelihood = -0.5 * (distance - np.log(np.linalg.det(inverse)))
+        likelihood = -0.5 * (squares(upper, *np.moveaxis(off, -1, 0)) + np.log(determinant))
         weight = self.weight * np.exp(likelihood - likelihood.max(axis=1, keepdims=True, initial=-np.inf))
         return replace(
             self,
@@ -98,8 +97,8 @@ class MotionFilter:
             weight=weight / weight.sum(axis=1, keepdims=True),
         )
 
-    def select(self, keep: NDArray[np.intp]) -> MotionFilter:
-        """Returns the people with the indices `keep`."""
+    def select(self, keep: NDArray[np.intp] | slice) -> MotionFilter:
+        """Returns the people that `keep` names, indices or a slice."""
         return MotionFilter(self.state[keep], self.covariance[keep], self.weight[keep], self.valid[keep], self.agility)
 
     def join(self, *others: MotionFilter) -> MotionFilter:
@@ -112,9 +111,10 @@ class MotionFilter:
         weight = self.weight @ changes
         share = self.weight[:, :, None] * changes / weight[:, None, :]  # (N, from, to)
         state = share.swapaxes(1, 2) @ self.state
-        off = self.state[:, :, None] - state[:, None]  # (N, from, to, 6)
-        spread = self.covariance[:, :, None] + off[..., :, None] * off[..., None, :]
-        covariance = (share[..., None, None] * spread).sum(axis=1)
+        apart = self.state[:, 1] - self.state[:, 0]
+        spread = share.prod(axis=1)[..., None, None] * (apart[:, :, None] * apart[:, None])[:, None]
+        flat = self.covariance.reshape(len(self), 2, -1)
+        covariance = (share.swapaxes(1, 2) @ flat).reshape(self.covariance.shape) + spread
         return replace(self, state=state, covariance=covariance, weight=weight)
 
 

@@ -233,6 +233,9 @@ class Tracker:
         self, fresh: Indices, seen: Seen, sightings: Sequence[Sighting], stamp_s: float
     ) -> tuple[KnownPeople, Indices]:
         """New people."""
+        assert self._known is not None
+        if not len(fresh):
+            return self._known.select(fresh), fresh
         ids = [self._ids.take() for _ in fresh]
         if 0 in ids:
             _logger.warning("all %d ids are in use; raise track_max_ids: %d people left out", len(ids), ids.count(0))
@@ -324,9 +327,9 @@ def _others(count: int, these: Indices) -> Indices:
 def _learned(noise: DetectorNoise, known: KnownPeople, seen: Seen, stamp_s: float) -> DetectorNoise:
     """The detector's noise after pairs of people who are known well, and who they are now."""
     well = np.flatnonzero((known.hits >= _KNOWN_WELL) & (stamp_s - known.seen_s < _BRIEF_S) & (stamp_s > known.seen_s))
-    known, seen = known.select(well), seen.select(well)
-    expected = known.motion.covariance[:, :3, :3] + seen.covariance
-    return noise.learned(seen.position - known.motion.position, expected, seen.ray)
+    motion, here = known.motion.select(well), seen.select(well)
+    expected = motion.covariance[:, :3, :3] + here.covariance
+    return noise.learned(here.position - motion.position, expected, here.ray)
 
 
 def _in_view(humans: Humans, camera: Camera) -> Array:
