@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.crop_encoders import TimmEncoder, VitEncoder
@@ -18,7 +20,7 @@ from ros2_multihmr.model.stand_in import standing_pose
 from ros2_multihmr.model.vit import resample_positions
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.training.crop_recipe import CropNetworkSettings
-from ros2_multihmr.training.initialise import FIRST_EXPRESSION, check_fit, read_state, start_weights
+from ros2_multihmr.training.initialise import FIRST_EXPRESSION, STD, check_fit, read_state, start_weights
 
 FIRST_CORRECTIONS = 0.01  # of what the regressor's outputs would be: everybody stands in the middle of the first crop
 _CLASSIFIERS = ("fc.", "classifier.")  # of timm's files, which no second look has
@@ -36,12 +38,21 @@ def start_multi_crop(config: MultiCropConfig, info: BodyInfo, seed: int) -> Mult
     model = MultiCrop(config)
     start_weights(model, seed)
     head = model.regressor
+    for part in (model.encoder, model.fusion, head):
+        _as_loud_as_their_inputs(part)
     for layer in (head.to_pose, head.to_shape, head.to_expression, head.to_camera):
         layer.weight.mul_(FIRST_CORRECTIONS)
     head.init_pose.copy_(standing_pose(info).flatten())
     if config.expression_activation == "sigmoid":
         head.init_expression.fill_(FIRST_EXPRESSION)
     return model
+
+
+def _as_loud_as_their_inputs(part: nn.Module) -> None:
+    """Scales layers outside of backbones: without norms between them, small ones would drown what the crops show."""
+    for name, layer in part.named_modules():
+        if isinstance(layer, nn.Linear) and not name.startswith(("backbone.", "blocks.")):
+            layer.weight.mul_(1.0 / (STD * math.sqrt(layer.in_features)))
 
 
 @torch.no_grad()
