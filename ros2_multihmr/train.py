@@ -132,43 +132,53 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(options: Options, recipe: Recipe, device: torch.device, world: World) -> int:
-    console, out = Console(quiet=not world.writes), Path(options.out)
-    before = recipe_of(out)
+    console = Console(quiet=not world.writes)
     with ExitStack() as held:
-        if before is not None and world.writes:
-            held.enter_context(only_writer(out, "--out", _TAKEN))
-        torch.manual_seed(recipe.seed)
-        body = create_body(recipe.body, options.body_models)
-        data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
-        folder = RunFolder(out, options.tensorboard) if world.writes else None
-        display = TrainingDisplay(console, recipe.length)
-        work = _work(recipe, body, data, world, device)
-        trainer = Trainer(
-            work.learner,
-            recipe,
-            work.feed,
-            work.validation,
-            folder=folder,
-            world=world,
-            device=device,
-            clock=time.monotonic,
-            show=display.show,
-            draw=lambda model: _pictures(model, work, body, data[VALIDATION], recipe, device),
-        )
-        if options.resume:
-            trainer.resume(out / CHECKPOINTS)
-        if folder is not None:  # nothing is written before: a start that fails leaves nothing behind
-            if before is None:
-                held.enter_context(_new_folder(out))
-            folder.begin(recipe, _about(options, data), str(device))
-            folder.rewind(trainer.progress.step)
-        for name, change in _changes(before or recipe, recipe).items():
-            console.print(f"Goes on with another {name}: {change}", highlight=False)
+        with world.all_or_none():
+            trainer, display = _start(options, recipe, device, world, console, held)
         complete = _run(trainer, display)
-        if folder is not None:
-            folder.close()
+        if trainer.folder is not None:
+            trainer.folder.close()
     _tell(console, options, trainer, complete)
     return 0 if complete else _STOPPED
+
+
+def _start(
+    options: Options, recipe: Recipe, device: torch.device, world: World, console: Console, held: ExitStack
+) -> tuple[Trainer, TrainingDisplay]:
+    """All that comes before the first step; what ends with the run goes into `held`."""
+    out = Path(options.out)
+    before = recipe_of(out)
+    if before is not None and world.writes:
+        held.enter_context(only_writer(out, "--out", _TAKEN))
+    torch.manual_seed(recipe.seed)
+    body = create_body(recipe.body, options.body_models)
+    data = {name: ShardDataset([Path(options.data) / name]) for name in (TRAIN, VALIDATION)}
+    folder = RunFolder(out, options.tensorboard) if world.writes else None
+    display = TrainingDisplay(console, recipe.length)
+    work = _work(recipe, body, data, world, device)
+    trainer = Trainer(
+        work.learner,
+        recipe,
+        work.feed,
+        work.validation,
+        folder=folder,
+        world=world,
+        device=device,
+        clock=time.monotonic,
+        show=display.show,
+        draw=lambda model: _pictures(model, work, body, data[VALIDATION], recipe, device),
+    )
+    if options.resume:
+        trainer.resume(out / CHECKPOINTS)
+    if folder is not None:  # nothing is written before: a start that fails leaves nothing behind
+        if before is None:
+            held.enter_context(_new_folder(out))
+        folder.begin(recipe, _about(options, data), str(device))
+        folder.rewind(trainer.progress.step)
+    for name, change in _changes(before or recipe, recipe).items():
+        console.print(f"Goes on with another {name}: {change}", highlight=False)
+    return trainer, display
 
 
 def _run(trainer: Trainer, display: TrainingDisplay) -> bool:

@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file
 from training_fakes import write_data
 
+from ros2_multihmr.cli import main
 from ros2_multihmr.training.distributed import World, join_world
 
-SETTINGS = ("length.steps=8", "length.validate_every=4", "length.pictures=0", "data.batch_size=4", "data.augment=true")
+SETTINGS = ("length.steps=4", "length.validate_every=2", "length.pictures=0", "data.batch_size=4", "data.augment=true")
 
 
 def free_port() -> int:
@@ -25,25 +26,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def train(data: Path, out: Path, processes: int) -> None:
-    """Runs as torchrun would: the same command in each process, the rest in the environment."""
-    command = [sys.executable, "-m", "ros2_multihmr.cli", "train", "--data", str(data), "--out", str(out)]
-    command += ["--recipe", "smoke", "--threads", "1", "--device", "cpu", "--set", *SETTINGS]
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-    alone = {"OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen(command, env=os.environ | alone | ((place | rank) if processes > 1 else {})) for rank in ranks
-    ]
-    assert [process.wait(120) for process in running] == [0] * processes
+def arguments(data: Path, out: Path) -> list[str]:
+    flags = ["--recipe", "smoke", "--threads", "1", "--device", "cpu", "--set", *SETTINGS]
+    return ["train", "--data", str(data), "--out", str(out), *flags]
+
+
+def start_two(data: Path, out: Path, **options) -> list[subprocess.Popen]:
+    """Starts as torchrun would: the same command in each process, the rest in the environment."""
+    command = [sys.executable, "-m", "ros2_multihmr.cli", *arguments(data, out)]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    return [subprocess.Popen(command, env=os.environ | place | rank, **options) for rank in ranks]
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("distributed")
     data = write_data(folder / "data", train=8)
-    for processes in (1, 2):
-        train(data, folder / str(processes), processes)
+    threads = torch.get_num_threads()
+    assert main(arguments(data, folder / "1")) == 0
+    torch.set_num_threads(threads)
+    assert [process.wait(120) for process in start_two(data, folder / "2")] == [0, 0]
     return folder / "1", folder / "2"
 
 
@@ -54,7 +57,7 @@ def rows(out: Path) -> list[dict]:
 def test_the_losses_agree_to_rounding(runs) -> None:
     one, two = map(rows, runs)
     assert [(row["kind"], row["step"]) for row in one] == [(row["kind"], row["step"]) for row in two]
-    assert len(one) == 10
+    assert len(one) == 6
     names = {"loss", "detection", "vertices", "person_mask", "heatmaps", "reprojection"}
     for a, b in zip(one, two, strict=True):
         assert {name: a[name] for name in names} == pytest.approx({name: b[name] for name in names}, rel=2e-4)
@@ -70,6 +73,23 @@ def test_the_weights_agree_and_moved(runs) -> None:
 def test_only_the_first_process_writes(runs) -> None:
     files = [sorted(str(path.relative_to(run)) for path in run.rglob("*")) for run in runs]
     assert files[0] == files[1]
+
+
+def test_what_keeps_the_first_process_out_ends_all_with_its_message(runs, tmp_path) -> None:
+    (tmp_path / ".lock").mkdir()  # who writes, stumbles over it
+    processes = start_two(runs[0].parent / "data", tmp_path, stderr=subprocess.PIPE, text=True)
+    told = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert told[0] == told[1] and told[0].startswith("multihmr train: ") and str(tmp_path / ".lock") in told[0]
+
+
+def test_a_fellow_that_is_gone_is_told(monkeypatch) -> None:
+    def closed(*_) -> None:
+        raise RuntimeError("Connection closed by peer\nexception raised from ...")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", closed)
+    with pytest.raises(ConnectionError, match=r"another process of the run is gone; .* \(Connection closed by peer\)"):
+        World(0, 2, 0).maximum([1.0], torch.device("cpu"))
 
 
 def test_alone_without_torchrun(monkeypatch) -> None:

@@ -4,12 +4,14 @@ Every process divides by the counts of the joint batch, so gradients add up; the
 pass. A batch without people leaves parameters without a gradient, in
 some processes and not in others, and steps without finite numbers are skipped by all: both are easier said than taught
 to a wrapper.
+
+A process that cannot begin tells the others why, and all end with its message.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -44,14 +46,16 @@ class World:
         if self.size == 1:
             return list(numbers)
         values = torch.tensor(numbers, dtype=torch.float64, device=device)
-        torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
+        with _told():
+            torch.distributed.all_reduce(values, torch.distributed.ReduceOp.MAX)
         return [float(value) for value in values.tolist()]
 
     def total(self, values: Tensor) -> Tensor:
         """Sum of a tensor over all processes."""
         if self.size > 1:
             values = values.clone()
-            torch.distributed.all_reduce(values)
+            with _told():
+                torch.distributed.all_reduce(values)
         return values
 
     def add_gradients(self, module: nn.Module) -> None:
@@ -63,15 +67,41 @@ class World:
             return
         for bucket in _buckets([p.grad for p in module.parameters() if p.grad is not None]):
             flat = torch.cat([gradient.flatten() for gradient in bucket])
-            torch.distributed.all_reduce(flat)
+            with _told():
+                torch.distributed.all_reduce(flat)
             for gradient, values in zip(bucket, flat.split([gradient.numel() for gradient in bucket])):
                 gradient.copy_(values.view_as(gradient))
 
-    def copy_parameters(self, module: nn.Module) -> None:
-        """Gives every process the parameters of the first."""
+    def copy_tensors(self, tensors: Iterable[Tensor]) -> None:
+        """Gives every process the first one's numbers."""
         if self.size > 1:
-            for tensor in module.state_dict().values():
-                torch.distributed.broadcast(tensor, 0)
+            for tensor in tensors:
+                with _told():
+                    torch.distributed.broadcast(tensor, 0)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Lets a block end well only if it does so in all processes; none of them may wait for another in it.
+
+        Raises:
+            ValueError: The block was refused in another process; the message is the first one's that has any.
+        """
+        try:
+            yield
+        except (ValueError, OSError, ImportError) as error:
+            self._all(str(error))
+            raise
+        if refusals := [text for text in self._all("") if text]:
+            raise ValueError(refusals[0])
+
+    def _all(self, text: str) -> list[str]:
+        """Every process's text."""
+        if self.size == 1:
+            return [text]
+        texts = [""] * self.size
+        with _told():
+            torch.distributed.all_gather_object(texts, text)
+        return texts
 
 
 @contextmanager
@@ -98,6 +128,16 @@ def join_world(device: str) -> Iterator[World]:
         yield world
     finally:
         torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Says in words what the loss of a fellow looks like from here."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise ConnectionError(f"another process of the run is gone; see what it says itself ({reason})") from error
 
 
 def _buckets(gradients: Sequence[Tensor]) -> Iterator[list[Tensor]]:

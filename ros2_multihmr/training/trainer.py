@@ -84,7 +84,6 @@ class Trainer:
         self.world, self.device = world or World(), torch.device(device)
         self.objective = objective.to(self.device)
         self.objective.body.to(self.device)
-        self.world.copy_parameters(self.objective)
         self.recipe, self.settings, self.folder = recipe, recipe.optimiser, folder
         self.feed, self.validation, self._clock, self._show, self._draw = feed, validation, clock, show, draw
         self.optimiser = create_optimiser(self.objective, self.settings)
@@ -105,6 +104,7 @@ class Trainer:
         Raises:
             FloatingPointError: Too many steps in a row had numbers that are not finite.
         """
+        self.world.copy_tensors([*self.objective.state_dict().values(), *self.average.tensors.values()])
         batches = self.feed(self.progress.step)
         self._began_s = self._clock() - self.progress.elapsed_s
         window = _Window(self._clock)
