@@ -18,8 +18,8 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.initialisation import draw_weights
 from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
-from ros2_multihmr.refiner import Refiner
-from ros2_multihmr.refiner_config import RefinerConfig
+from ros2_multihmr.refining.refiner import Refiner
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.training.crop_start import start_multi_crop
 
 BODY = small_body()

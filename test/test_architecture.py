@@ -48,13 +48,10 @@ ALLOWED: dict[str, set[str]] = {
         "uncertainty",
     }
     | LEAVES,
-    "first_pass": {"backends", "camera", "estimator", "model", "preprocess"},
-    "refiner_config": {"settings"},
-    "refiner": {
-        "refiner_config",
-        "first_pass",
+    "refining": {
         "estimator",
         "crops",
+        "backends",
         "body",
         "camera",
         "humans",
@@ -137,6 +134,8 @@ PROGRAMS = {
     "calibrate",
     "calibrate_covariance",
     "evaluate_clips",
+    "evaluate_refiner",
+    "refiner_benchmark",
     "finding",
     "cli",
 }

@@ -21,7 +21,6 @@ from small_refiner import (
 )
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.first_pass import FeatureMap, roi_align
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.crop_cameras import CropBoxes
 from ros2_multihmr.model.multi_crop_checkpoint import save_multi_crop
@@ -29,8 +28,10 @@ from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.preprocess import network_view
 from ros2_multihmr.rectify import Rectifier
-from ros2_multihmr.refiner import Outcome, Refiner, create_refiner
-from ros2_multihmr.refiner_config import RefinerConfig
+from ros2_multihmr.refining.first_pass import FeatureMap, roi_align
+from ros2_multihmr.refining.outcomes import Outcome
+from ros2_multihmr.refining.refiner import Refiner, create_refiner
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.stopwatch import Stopwatch
 
 K = np.array([[300.0, 0, 90.0], [0, 260.0, 150.0], [0, 0, 1]])  # off the middle, fx and fy differ

@@ -90,7 +90,7 @@ class MultiCrop(nn.Module):
 
         Args:
             pixels: (P, N, 3, h, w) normalised pictures of their crops, see `crops.network_crops`; for the encoder roi
-                (P, N, C, rows, columns), see `first_pass.roi_align`.
+                (P, N, C, rows, columns), see `refining.first_pass.roi_align`.
             boxes: P x N rectangles that the pictures show.
             k: (P, 3, 3) intrinsics of the images they were cut from [px].
             start: People to correct, see `crop_regressor.state_of`; None: the network's own start.

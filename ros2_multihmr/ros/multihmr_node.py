@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.refiner import create_refiner
+from ros2_multihmr.refining.refiner import create_refiner
 from ros2_multihmr.ros.bridges.registry import check_bridges
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.diagnostics import Fate, Statistics, diagnostic_array, idle_array

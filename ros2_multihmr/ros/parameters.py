@@ -14,7 +14,7 @@ from rclpy.parameter import Parameter
 
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.nearness.spheres import parse_spheres
-from ros2_multihmr.refiner_config import RefinerConfig
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters, setting_value
 from ros2_multihmr.settings import setting, setting_info
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig, TrackerConfig

@@ -11,8 +11,9 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.refiner import Outcome, Refiner
-from ros2_multihmr.refiner_config import RefinerConfig
+from ros2_multihmr.refining.outcomes import Outcome
+from ros2_multihmr.refining.refiner import Refiner
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.stopwatch import Stopwatch
 
 _LOG_EVERY_S = 5.0

@@ -7,8 +7,6 @@ near the border or is too small stays as first found. Scores, order and covarian
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from enum import IntEnum
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +17,6 @@ from ros2_multihmr.body.body_model import BodyOutput
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.crops import network_crops, person_crops
 from ros2_multihmr.estimator import Estimator
-from ros2_multihmr.first_pass import FirstPass, roi_align
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.crop_cameras import CropBoxes
 from ros2_multihmr.model.crop_regressor import BodyState, state_of
@@ -29,37 +26,14 @@ from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.people import People, describe_people, pixel_bounds
 from ros2_multihmr.preprocess import check_image
 from ros2_multihmr.rectify import Rectifier
-from ros2_multihmr.refiner_config import RefinerConfig
+from ros2_multihmr.refining.first_pass import FirstPass, roi_align
+from ros2_multihmr.refining.outcomes import Outcome, Refinement, judge
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.stopwatch import Stopwatch
 from ros2_multihmr.uncertainty import ASSUMED
 
 _SEED = 0  # of crops drawn at random: the same ones in every image
-
-
-class Outcome(IntEnum):
-    """What became of a person."""
-
-    REFINED = 0
-    TOO_SMALL = 1
-    AT_THE_BORDER = 2
-    IMPOSSIBLE = 3  # the second look put the person where the camera cannot see
-
-
-class Refinement(NamedTuple):
-    """The people of one image after a second look.
-
-    Attributes:
-        humans: As many as before, in the same order.
-        outcomes: (N,) `Outcome` of each; all but `REFINED` are as first found, to the bit.
-    """
-
-    humans: Humans
-    outcomes: NDArray[np.int64]
-
-    def count(self, outcome: Outcome) -> int:
-        """How many people had this outcome."""
-        return int((self.outcomes == outcome).sum())
 
 
 def create_refiner(config: RefinerConfig, estimator: Estimator) -> Refiner | None:
@@ -128,10 +102,7 @@ class Refiner:
             RuntimeError: The first network's features are wanted, and it has not looked at this image.
         """
         watch = stopwatch or Stopwatch()
-        check_image(image, camera)
-        pinhole = self._pinhole(camera)
-        bounds = humans.bbox if pinhole is camera else pixel_bounds(pinhole.project(humans.vertices_lod))
-        outcomes = judge(bounds, humans, pinhole, self.config)
+        pinhole, bounds, outcomes = self._judged(image, camera, humans)
         chosen = np.flatnonzero(outcomes == Outcome.REFINED)
         if not len(chosen):
             return Refinement(humans, outcomes)
@@ -148,6 +119,22 @@ class Refiner:
             outcomes[chosen[~sound]] = Outcome.IMPOSSIBLE
             after = self._described(people, posed, before, camera, np.flatnonzero(sound))
             return Refinement(_replaced(humans, chosen[sound], after), outcomes)
+
+    @torch.inference_mode()
+    def features(self, image: NDArray[np.uint8], camera: Camera, humans: Humans) -> Tensor:
+        """Returns the encoder's features (P, N, D) of the P people who are looked at again; see `refine`."""
+        pinhole, bounds, outcomes = self._judged(image, camera, humans)
+        boxes = self._boxes(bounds[outcomes == Outcome.REFINED])
+        return self.network.encode(self._crops(image, camera, pinhole, boxes))
+
+    def _judged(
+        self, image: NDArray[np.uint8], camera: Camera, humans: Humans
+    ) -> tuple[Camera, NDArray[np.floating], NDArray[np.int64]]:
+        """A camera without distortion, everybody's box in its image, and who is looked at."""
+        check_image(image, camera)
+        pinhole = self._pinhole(camera)
+        bounds = humans.bbox if pinhole is camera else pixel_bounds(pinhole.project(humans.vertices_lod))
+        return pinhole, bounds, judge(bounds, humans, pinhole, self.config)
 
     def _pinhole(self, camera: Camera) -> Camera:
         """The camera without its lens's distortion, whose image `Rectifier` makes."""
@@ -207,31 +194,6 @@ class Refiner:
         posed = BodyOutput(*(tensor[sound] for tensor in posed))
         described = describe_people(known, posed, self._body.info, camera, ASSUMED)
         return replace(described, covariance=first.covariance)
-
-
-def judge(bounds: NDArray[np.floating], humans: Humans, camera: Camera, config: RefinerConfig) -> NDArray[np.int64]:
-    """Says who is worth a second look.
-
-    Args:
-        bounds: (N, 4) xmin, ymin, xmax, ymax of the people's meshes [px].
-        humans: The people.
-        camera: A pinhole camera, of whose image the pixels are.
-        config: Settings.
-
-    Returns:
-        (N,) `Outcome.REFINED` for those who are; why not, for the others. Who reaches behind the camera is at its
-        image's border.
-    """
-    low, high = np.float64(bounds[:, :2]), np.float64(bounds[:, 2:])
-    edge = np.array([camera.width, camera.height]) - 0.5
-    size, inside = high - low, (np.minimum(high, edge) - np.maximum(low, -0.5)).clip(0.0)
-    area = size.prod(-1)
-    part = np.divide(inside.prod(-1), area, out=np.zeros_like(area), where=np.isfinite(area) & (area > 0.0))
-    outcomes = np.full(len(humans), Outcome.REFINED, np.int64)
-    outcomes[size.max(-1, initial=0.0) < config.refine_min_px] = Outcome.TOO_SMALL
-    reaches_behind = humans.box_min[:, 2] <= 0.0
-    outcomes[reaches_behind | ~(part >= max(config.refine_min_inside, 1e-6))] = Outcome.AT_THE_BORDER
-    return outcomes
 
 
 def _visible(posed: BodyOutput, camera: Camera) -> NDArray[np.bool_]:
