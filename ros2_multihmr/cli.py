@@ -40,6 +40,9 @@ VERBS = {
     "evaluate calibrate-covariance": Verb(
         "ros2_multihmr.calibrate_covariance", "measures how sure the places are, and writes it beside the weights"
     ),
+    "evaluate refiner": Verb(
+        "ros2_multihmr.evaluate_refiner", "what a second look gains: against one crop, by crops, by what is left out"
+    ),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage, by setting and number of people"),
@@ -51,6 +54,7 @@ VERBS = {
     "benchmark node": Verb(
         "ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, or the whole chain, per stage"
     ),
+    "benchmark messages": Verb("ros2_multihmr.ros.message_benchmark", "big messages beside plain message objects"),
     "benchmark soak": Verb("ros2_multihmr.ros.soak", "a long run at camera rate: does memory or latency grow"),
     "benchmark transport": Verb("ros2_multihmr.ros.transport_benchmark", "how many images arrive in another process"),
 }

@@ -2,28 +2,16 @@
 
 import numpy as np
 import pytest
-from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point
 from rclpy.serialization import deserialize_message
 from ros_fakes import assert_serializes, header, random_humans, small_body
 from visualization_msgs.msg import Marker, MarkerArray
 
-from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
+from ros2_multihmr.ros.plain_messages import plain_markers
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.tracker import Tracks, TrackState
 
 BODY = small_body()
-
-
-def naive_marker(head, namespace, track_id, kind, scale, color, points=(), text="", position=(0.0, 0.0, 0.0)):
-    marker = Marker(header=head, ns=namespace, id=track_id, type=kind, action=Marker.ADD, text=text)
-    marker.lifetime = Duration(sec=30)  # of the first ones, when nobody knows how soon others will follow
-    marker.pose.position = Point(x=position[0], y=position[1], z=position[2])
-    marker.scale.x, marker.scale.y, marker.scale.z = map(float, scale)
-    marker.color.r, marker.color.g, marker.color.b, marker.color.a = map(float, color)
-    marker.points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
-    return marker
 
 
 def moving(count, speeds=(0.5, 0.0, 1.5), valid=(True, True, False)):
@@ -35,35 +23,9 @@ def moving(count, speeds=(0.5, 0.0, 1.5), valid=(True, True, False)):
     return Motion(np.zeros((count, 3)), velocity, np.zeros((count, 6, 6)), known, 0.2)
 
 
-def naive(head, humans, tracks, full, note="", motion=None):
+def naive(head, humans, tracks, full, untrained=False, motion=None):
     """What `MarkerBuilder.update` promises, written as anyone would write it."""
-    everyone = []
-    colors = [
-        (*color_of(track_id), 0.4 if state == TrackState.PREDICTED else 1.0)
-        for track_id, state in zip(tracks.ids.tolist(), tracks.states)
-    ]
-    faces, vertices = (BODY.faces, humans.vertices) if full else (BODY.faces_lod, humans.vertices_lod)
-    for i, track_id in enumerate(tracks.ids.tolist()):
-        corners = vertices[i][faces].reshape(-1, 3)
-        everyone.append(naive_marker(head, "mesh", track_id, Marker.TRIANGLE_LIST, (1, 1, 1), colors[i], corners))
-    for i, track_id in enumerate(tracks.ids.tolist()):
-        ends = humans.joints[i][markers.skeleton_edges(BODY)].reshape(-1, 3)
-        everyone.append(naive_marker(head, "skeleton", track_id, Marker.LINE_LIST, (0.02, 0, 0), colors[i], ends))
-    for i, track_id in enumerate(tracks.ids.tolist()):
-        position = (
-            humans.joints[i, BODY.center_joint] + markers.LABEL_ABOVE_HEAD_M * humans.rotation[i, :, 2]
-        ).tolist()
-        label = naive_marker(
-            head, "label", track_id, Marker.TEXT_VIEW_FACING, (0, 0, 0.12), (1, 1, 1, 1), position=position
-        )
-        said = "predicted" if tracks.states[i] == TrackState.PREDICTED else f"{humans.scores[i]:.0%}"
-        label.text = f"{track_id} ({said}){note}"
-        everyone.append(label)
-    for i, track_id in enumerate(tracks.ids.tolist() if motion else []):
-        if motion.valid[i] and np.linalg.norm(motion.velocity[i]) >= 0.1:
-            ends = humans.origin[i], humans.origin[i] + motion.velocity[i]
-            everyone.append(naive_marker(head, "velocity", track_id, Marker.ARROW, (0.04, 0.1, 0.12), colors[i], ends))
-    return MarkerArray(markers=everyone)
+    return plain_markers(head, humans, tracks, motion, full=full, untrained=untrained)
 
 
 def test_who_is_predicted_is_half_transparent_and_says_so():
@@ -135,7 +97,7 @@ def test_bytes_for_any_number_of_points(faces):
 def test_untrained_is_said_on_the_label():
     humans, tracks = random_humans(BODY, 1), Tracks.untracked(1)
     data = markers.MarkerBuilder(BODY, untrained=True).update(header(), humans, tracks)
-    assert_serializes(data, naive(header(), humans, tracks, False, note="\nuntrained weights"))
+    assert_serializes(data, naive(header(), humans, tracks, False, untrained=True))
 
 
 def test_who_leaves_is_deleted_once():

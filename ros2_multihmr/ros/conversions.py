@@ -123,7 +123,7 @@ def human_array(
     message.d = array.array("d", camera.d)
     message.calibrated, message.rectified = camera.calibrated, camera.rectified
     quaternions = rotmat_to_quaternion_xyzw(humans.rotation).tolist()
-    slices = _pose_slices(humans.body)
+    slices = pose_slices(humans.body)
     for i, quaternion in enumerate(quaternions):
         message.humans.append(_human(humans, tracks, i, quaternion, slices, vertices))
     if motion is not None:
@@ -186,7 +186,7 @@ def _add_twists(people: Sequence[Human], motion: Motion) -> None:
             human.twist_valid = True
 
 
-def _pose_slices(body: BodyInfo) -> dict[str, slice]:
+def pose_slices(body: BodyInfo) -> dict[str, slice]:
     """Which of `Humans.rotvecs` each pose field holds; the root comes first and is none of them."""
     groups = {
         "body_pose": body.body_joints,

@@ -68,17 +68,21 @@ class Options(EstimatorConfig):
 
 
 class Replay(Estimator):
-    """An estimator that has the same people ready for every image."""
+    """An estimator that has the same people ready for every image.
+
+    Attributes:
+        humans: They.
+    """
 
     def __init__(self, estimator: Estimator, humans: Humans) -> None:
         super().__init__(estimator.backend, estimator.body, estimator.config)
-        self._humans = humans
+        self.humans = humans
 
     def estimate(
         self, image: NDArray[np.uint8], camera: Camera, *, vertices: bool = False, stopwatch: Stopwatch | None = None
     ) -> Humans:
         """Returns the people."""
-        return self._humans
+        return self.humans
 
     def with_config(self, config: EstimatorConfig) -> Replay:
         """Settings change nothing."""

@@ -41,8 +41,8 @@ class NodeConfig(EstimatorConfig, RefinerConfig, TrackerConfig, SmoothingConfig)
     )
     target_rate: float = setting(
         0.0,
-        "Most images used per second, evenly; if the machine is too slow for it, the display gives way, then more images "
-        "[Hz]; 0: every image for which there is time",
+        "Most images used per second, evenly; too much for the machine: the display gives way, then more images [Hz]; "
+        "0: every image for which there is time",
         low=0.0,
         high=1000.0,
         runtime=True,

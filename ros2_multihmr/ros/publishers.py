@@ -20,12 +20,14 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from ros2_multihmr.estimator import Estimator
+from ros2_multihmr.humans import Humans
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.ros.bridges.registry import Site, open_bridges
 from ros2_multihmr.ros.capsule_output import CapsuleOutput
 from ros2_multihmr.ros.cdr import compressed_image_cdr, image_cdr, point_cloud_cdr
-from ros2_multihmr.ros.conversions import body_model_info, human_array
+from ros2_multihmr.ros.conversions import body_model_info
+from ros2_multihmr.ros.human_cdr import human_array_cdr
 from ros2_multihmr.ros.markers import MarkerBuilder
 from ros2_multihmr.ros.output import BEST_EFFORT, RELIABLE, Output, Result, send, wanted
 from ros2_multihmr.ros.pace import Pace
@@ -34,14 +36,15 @@ from ros2_multihmr.ros.predicted_paths import PathOutput
 from ros2_multihmr.ros.proximity_output import ProximityOutput
 from ros2_multihmr.ros.transforms import PeopleBroadcaster
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.tracking.tracker import Tracks
 
 _LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
-_VERTEX_FIELDS = [
+VERTEX_FIELDS = [
     *(PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1) for i, name in enumerate("xyz")),
     PointField(name="id", offset=12, datatype=PointField.UINT32, count=1),
 ]
-_VERTEX = dtype_from_fields(_VERTEX_FIELDS, point_step=16)
+_VERTEX = dtype_from_fields(VERTEX_FIELDS, point_step=16)
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ class Publishers:
                 lambda: self._builder.update(there.header, there.humans, there.tracks, there.motion, full=full),
             )
         if demand.vertices:
-            send(self._vertices, watch, lambda: _cloud(there))
+            send(self._vertices, watch, lambda: cloud(there.header, there.humans, there.tracks))
         for output in demand.more:
             output.publish(there, config, watch)
         if demand.overlay or demand.overlay_compressed:
@@ -201,8 +204,8 @@ class Publishers:
         events = PublisherEventCallbacks(incompatible_qos=on_event)
         return self._node.create_lifecycle_publisher(kind, topic, qos, event_callbacks=events)
 
-    def _human_array(self, result: Result, config: NodeConfig) -> HumanArray:
-        return human_array(
+    def _human_array(self, result: Result, config: NodeConfig) -> bytes:
+        return human_array_cdr(
             result.header,
             result.humans,
             result.tracks,
@@ -227,13 +230,13 @@ def _seconds(stamp: Time) -> float:
     return float(stamp.sec + stamp.nanosec * 1e-9)
 
 
-def _cloud(result: Result) -> bytes:
-    vertices = result.humans.vertices
-    points = np.empty(vertices.shape[:2], _VERTEX)
+def cloud(header: Header, humans: Humans, tracks: Tracks) -> bytes:
+    """Serializes the PointCloud2 of everybody's vertices, which `humans` must hold, each with its person's id."""
+    points = np.empty(humans.vertices.shape[:2], _VERTEX)
     for i, axis in enumerate("xyz"):
-        points[axis] = vertices[..., i]
-    points["id"] = result.tracks.ids[:, None]
-    return point_cloud_cdr(result.header, _VERTEX_FIELDS, points.ravel())
+        points[axis] = humans.vertices[..., i]
+    points["id"] = tracks.ids[:, None]
+    return point_cloud_cdr(header, VERTEX_FIELDS, points.ravel())
 
 
 def _jpeg(header: Header, picture: NDArray[np.uint8], quality: int) -> bytes:
