@@ -43,6 +43,9 @@ VERBS = {
     "evaluate refiner": Verb(
         "ros2_multihmr.evaluate_refiner", "what a second look gains: against one crop, by crops, by what is left out"
     ),
+    "evaluate refiner": Verb(
+        "ros2_multihmr.evaluate_refiner", "what a second look gains: against one crop, by crops, by what is left out"
+    ),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
     "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage, by setting and number of people"),
