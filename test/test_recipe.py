@@ -58,7 +58,7 @@ def test_recipes_describe_a_second_look(name: str, monkeypatch: pytest.MonkeyPat
     config = crop_training_config(load_recipe(name).network, create_body("anny").info, name)
     with torch.device("meta"):
         network = MultiCrop(config)
-    assert config.weights == name and network.config.num_crops == 5
+    assert config.weights == name and network.config.size == config.size
 
 
 def test_the_embedded_network_is_the_same_for_cpu_and_gpu() -> None:
