@@ -23,7 +23,7 @@ GPU := $(filter-out 0,$(CUDA))
 VENV ?= .venv$(if $(SOURCED),-ros)$(addprefix -,$(if $(SOURCED),,$(filter-out jazzy,$(ROS_DISTRO))))$(if $(GPU),-cuda)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check $(if $(CI),--quiet)
-EXTRAS := record,dev,$(if $(GPU),onnx-gpu,onnx)$(addprefix $(comma),$(WITH))$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
+EXTRAS := record,train,dev,$(if $(GPU),onnx-gpu,onnx)$(addprefix $(comma),$(WITH))$(if $(SOURCED),,$(comma)$(ROS_DISTRO))
 
 CONSTRAINTS := -c $(VENV)/constraints.txt $(if $(SOURCED),,-c constraints-$(ROS_DISTRO).txt)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
@@ -71,6 +71,8 @@ COPIED := setup.py setup.cfg pyproject.toml package.xml $(shell find msg launch 
 $(VENV)/.package: $(VENV)/.environment $(VENV)/.extras $(COPIED)
 	rm -rf build/lib* build/bdist* pip_ros/build
 	$(PIP) install --no-build-isolation $(CONSTRAINTS) --editable '.[$(EXTRAS)]' $(if $(SOURCED),,./pip_ros)
+	@# Alone: pyproject.toml says why (extra "tracking").
+	$(PIP) install --no-deps $(CONSTRAINTS) trackeval
 	@touch $@
 
 # Written only when it changes.
