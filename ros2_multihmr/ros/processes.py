@@ -21,6 +21,8 @@ from ros2_multihmr.ros.environment import set_defaults
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 RECORDING = "recording"
 """The recorder's word for: everybody publishes, I listen. Here, because the recorder needs packages of its own."""
+RECORDED_IF_ASKED = ("predicted_paths", "proximity", "capsules", "vertices")
+"""Topics of the node that the recorder listens to when it is told: the node works for whoever listens."""
 _KEPT_LINES = 30
 _POLL_S = 0.1
 # A lifecycle node lives on after these, and waits for commands that nobody here will give.

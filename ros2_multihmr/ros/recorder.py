@@ -11,7 +11,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from multihmr.msg import BodyModelInfo, HumanArray
+from multihmr.msg import BodyModelInfo, CapsuleArray, HumanArray, PredictedPathArray, ProximityArray
 from rclpy.exceptions import ParameterException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
@@ -19,7 +19,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rosbags.interfaces import Connection
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import MarkerArray
 
@@ -27,13 +27,19 @@ from ros2_multihmr.ros.bag import BagWriter
 from ros2_multihmr.ros.declare import declare_parameters, read_parameters
 from ros2_multihmr.ros.environment import set_defaults
 from ros2_multihmr.ros.node import stop_on_signals, wrong_use
-from ros2_multihmr.ros.processes import RECORDING
+from ros2_multihmr.ros.processes import RECORDED_IF_ASKED, RECORDING
 from ros2_multihmr.ros.start import init
 from ros2_multihmr.settings import Settings, setting
 
 _READY_PERIOD_S = 0.2
 _STOP_PERIOD_S = 0.1
 _DEPTH = 100  # writing to a slow disk must not lose messages
+_OUTPUTS: dict[str, tuple[type[Any], bool]] = {  # message class, and whether the node sends it reliably
+    "predicted_paths": (PredictedPathArray, True),
+    "proximity": (ProximityArray, True),
+    "capsules": (CapsuleArray, True),
+    "vertices": (PointCloud2, False),
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,9 @@ class RecorderConfig(Settings):
     node: str = setting("/multihmr", "Full name of the node whose outputs are recorded")
     camera_info: str = setting("/camera/camera_info", "CameraInfo topic, recorded as the list of images sent")
     overlay: bool = setting(False, "Record the overlay, too, which makes the node draw it")
+    outputs: tuple[str, ...] = setting(
+        (), "Further topics of the node to record, which makes it work for them", choices=RECORDED_IF_ASKED
+    )
 
     def __post_init__(self) -> None:
         """Checks every value.
@@ -75,6 +84,9 @@ def recorded_topics(config: RecorderConfig) -> dict[str, tuple[type[Any], QoSPro
     }
     if config.overlay:
         topics[f"{config.node}/overlay"] = (Image, _reliability(reliable=False))
+    for name in config.outputs:
+        kind, reliable = _OUTPUTS[name]
+        topics[f"{config.node}/{name}"] = (kind, _reliability(reliable=reliable))
     return topics | {f"{config.node}/body_model": (BodyModelInfo, _reliability(reliable=True, latched=True))}
 
 

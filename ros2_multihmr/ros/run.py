@@ -25,6 +25,7 @@ from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.params_file import check_params_file
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
+    RECORDED_IF_ASKED,
     RECORDING,
     ProcessGroup,
     local_environment,
@@ -49,6 +50,9 @@ class Options(EstimatorConfig, CameraConfig):
 
     params_file: str = setting("", "ROS parameter file for the node, beside the flags here")
     record: str = setting("", "New folder for a bag (MCAP) of what the node publishes; empty: no bag")
+    record_outputs: tuple[str, ...] = setting(
+        (), "Further topics of the node in the bag, which makes it work for them", choices=RECORDED_IF_ASKED
+    )
 
 
 def main(options: Options) -> int:
@@ -102,7 +106,8 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
     file = ["--params-file", options.params_file] if options.params_file else []
     group.start("node", NODE_MODULE, [*node_arguments(options, **transport), *file])
     if options.record:
-        recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record}))
+        more = {"outputs": options.record_outputs} if options.record_outputs else {}
+        recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record, **more}))
         if not group.wait_for_line(recorder, RECORDING, _READY_S, stop):
             return _end(live, group, stop)
     _watch(live, group, ros_arguments(_camera_parameters(options)), stop)
