@@ -15,7 +15,8 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.people import People, describe_people
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.one_euro import Trend, exponential, follow_point, follow_rotation, logarithm, multiply
+from ros2_multihmr.tracking.one_euro import Limb, Trend, follow_limb, follow_point, follow_rotation
+from ros2_multihmr.tracking.quaternions import conjugate, exponential, logarithm, multiply
 from ros2_multihmr.tracking.reposing import Parameters, moved, reposed
 from ros2_multihmr.tracking.smoothing import Smoother
 from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
@@ -73,7 +74,7 @@ def test_off_is_raw():
 
 
 def test_cutoffs_of_zero_leave_their_part_raw():
-    config = replace(ON, smooth_rotation_hz=0.0, smooth_expression_hz=0.0, smooth_shape_s=0.0)
+    config = replace(ON, smooth_turn_hz=0.0, smooth_limbs_hz=0.0, smooth_expression_hz=0.0, smooth_shape_s=0.0)
     smoother, rng = Smoother(config), np.random.default_rng(0)
     for f in range(3):
         humans = random_people(rng)
@@ -154,6 +155,58 @@ def test_a_steady_turn_has_no_lag():
         x = exponential(i / 30 * spin)[None]
         state = Trend(x, 0 * x[:, :3], 0 * x[:, :3]) if state is None else follow_rotation(x, state, 1 / 30, 1.0, 0.2)
     np.testing.assert_allclose(logarithm(multiply(state.value * (-1, -1, -1, 1), x)), 0, atol=1e-3)
+
+
+def limb(x) -> Limb:
+    still = np.zeros_like(x[..., :3])
+    return Limb(x, still, still, still)
+
+
+def followed(rotvecs, dt_s: float, beta: float = 1.2) -> np.ndarray:
+    """(F, 3) what `follow_limb` makes of (F, 3) rotation vectors."""
+    state, smooth = None, []
+    for x in exponential(np.asarray(rotvecs, np.float32)[:, None]):
+        state = limb(x) if state is None else follow_limb(x, state, dt_s, 0.05, beta)
+        smooth.append(logarithm(state.value)[0])
+    assert all(part.dtype == np.float32 for part in state)  # twice as fast
+    return np.array(smooth)
+
+
+@pytest.mark.parametrize("rate_hz", [15.0, 30.0])
+def test_a_swinging_limb_is_calm_and_later_by_less_than_an_image(rate_hz: float):
+    times = np.arange(0.0, 10.0, 1.0 / rate_hz)
+    true = np.stack([0.5 * np.sin(2 * np.pi * times), 0.1 * np.cos(4 * np.pi * times), 0 * times], 1)
+    noisy = true + np.random.default_rng(0).normal(0, np.radians(4), true.shape)
+    smooth = followed(noisy, 1 / rate_hz)
+    settled, speed = slice(20, None), np.gradient(true, times, axis=0)
+    lag = ((true - smooth)[settled] * speed[settled]).sum() / (speed[settled] ** 2).sum()
+    assert abs(lag) < 1 / rate_hz
+    off = [values - true for values in (noisy, smooth)]
+    shaken = [np.abs(np.diff(one[settled], 2, axis=0)).mean() for one in off]
+    assert shaken[0] > 2 * shaken[1]
+    assert np.linalg.norm(off[1][settled], axis=1).mean() < np.linalg.norm(off[0][settled], axis=1).mean()
+
+
+def test_a_limb_that_is_put_elsewhere_comes_to_rest_there():
+    smooth = followed([(0, 0, 0)] * 30 + [(1.0, 0, 0)] * 150, 1 / 30)
+    np.testing.assert_allclose(smooth[-1], (1, 0, 0), atol=0.01)
+    assert smooth[:, 0].max() < 1.2 and smooth[40, 0] > 0.5
+
+
+def test_after_a_long_pause_a_limb_is_where_it_is_seen():
+    x = exponential(np.array([[0.0, 0.0, 0.0], [0.9, 0.2, 0.0]]))
+    state = follow_limb(x[1:], limb(x[:1]), 3600.0, 0.05, 1.2)
+    np.testing.assert_allclose(logarithm(state.value)[0], (0.9, 0.2, 0.0), atol=1e-6)
+    again = follow_limb(x[:1], state, 0.0, 0.05, 1.2)
+    assert again is state
+
+
+def test_products_and_inverses_of_quaternions_are_those_of_rotations():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1.0, (2, 20, 3))
+    product = logarithm(multiply(exponential(a), exponential(b)))
+    np.testing.assert_allclose(rotvec_to_rotmat(product), rotvec_to_rotmat(a) @ rotvec_to_rotmat(b), atol=1e-9)
+    np.testing.assert_allclose(logarithm(conjugate(exponential(a))), logarithm(exponential(-a)), atol=1e-12)
 
 
 def test_exponential_and_logarithm_are_inverse():

@@ -2,20 +2,30 @@
 
 The cutoff follows Casiez, Roussel and Vogel (CHI 2012): f = minimum + beta |rate|, the rate low-passed at 1 Hz. As
 published, the filter lags by 1 / (2 pi f) behind a steady motion: more than a frame at every cutoff that calms somebody
-who walks. So what moves is filtered about its trend (`follow_point`, `follow_rotation`): two equal poles at the cutoff,
-which lag behind changes of the velocity only, and the rate is that at which it leaves its trend. Time steps may differ
-and may be zero: then nothing changes.
+who walks. So what travels or turns is filtered about its trend (`follow_point`, `follow_rotation`): two equal poles at
+the cutoff, which lag behind changes of the velocity only, and the rate is that at which it leaves its trend.
+
+Limbs do not go on for long as they move: they swing about a posture, and whoever moves one ends it within tenths of a
+second. So `follow_limb` expects of a limb what a critically damped spring does, which draws it back to where it was on
+average of late: at the same lag, half of the jitter is left of what a trend leaves.
+
+Time steps may differ and may be zero: then nothing changes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ros2_multihmr.tracking.quaternions import conjugate, exponential, length, logarithm, multiply
+
 Array = NDArray[np.floating]
 _RATE_HZ = 1.0
+_SPRING = 2 * math.pi * 1.1  # how stiffly a limb is drawn to its posture [rad/s]
+_POSTURE_S = 0.65  # time over which a posture is averaged
 
 
 class Trend(NamedTuple):
@@ -30,6 +40,22 @@ class Trend(NamedTuple):
     value: Array
     speed: Array
     rate: Array
+
+
+class Limb(NamedTuple):
+    """State of rotations that are filtered about a posture.
+
+    Attributes:
+        value: (..., 4) unit quaternions x, y, z, w.
+        speed: (..., 3) their change per second, about their own axes [rad/s].
+        rate: (..., 3) low-passed speed at which the measurements leave what is expected [rad/s].
+        away: (..., 3) how far they are from the posture, about their own axes [rad].
+    """
+
+    value: Array
+    speed: Array
+    rate: Array
+    away: Array
 
 
 def lowpass(x: Array, y: Array, rate: Array, dt_s: float, cutoff_hz: float, beta: float) -> tuple[Array, Array]:
@@ -48,7 +74,7 @@ def lowpass(x: Array, y: Array, rate: Array, dt_s: float, cutoff_hz: float, beta
     """
     if dt_s == 0.0:
         return y, rate
-    rate = rate + _gain(_RATE_HZ, dt_s) * ((x - y) / dt_s - rate)
+    rate = _rate(x - y, rate, dt_s)
     return y + _gain(cutoff_hz + beta * np.abs(rate), dt_s) * (x - y), rate
 
 
@@ -68,10 +94,10 @@ def follow_point(
     """
     expected = before.value + dt_s * before.speed
     off = x - expected
-    rate = _rate(off, before, dt_s)
+    rate = _rate(off, before.rate, dt_s)
     value, speed = expected, before.speed
     for part, cutoff_hz in ((_along, along_hz), (_across, across_hz)):
-        cutoff = np.where(cutoff_hz > 0.0, cutoff_hz + beta * _length(part(rate, ray)), np.inf)
+        cutoff = np.where(cutoff_hz > 0.0, cutoff_hz + beta * length(part(rate, ray)), np.inf)
         gain, speed_gain = _gains(cutoff, dt_s)
         value, speed = value + gain * part(off, ray), speed + speed_gain * part(off, ray)
     return Trend(value, speed, rate)
@@ -89,52 +115,43 @@ def follow_rotation(x: Array, before: Trend, dt_s: float, cutoff_hz: float, beta
     """
     expected = multiply(before.value, exponential(dt_s * before.speed))
     off = logarithm(multiply(conjugate(expected), x))
-    rate = _rate(off, before, dt_s)
-    gain, speed_gain = _gains(cutoff_hz + beta * _length(rate), dt_s)
+    rate = _rate(off, before.rate, dt_s)
+    gain, speed_gain = _gains(cutoff_hz + beta * length(rate), dt_s)
     return Trend(multiply(expected, exponential(gain * off)), before.speed + speed_gain * off, rate)
 
 
-def exponential(rotvecs: Array) -> Array:
-    """Turns rotation vectors (..., 3) [rad] into unit quaternions (..., 4), x, y, z, w."""
-    half = 0.5 * _length(rotvecs)
-    quaternions = np.empty((*rotvecs.shape[:-1], 4), rotvecs.dtype)
-    near_zero = half < 1e-6
-    factor = np.where(near_zero, 0.5, 0.5 * np.sin(half) / np.where(near_zero, 1.0, half))
-    quaternions[..., :3] = factor * rotvecs
-    quaternions[..., 3:] = np.cos(half)
-    return quaternions
+def follow_limb(x: Array, before: Limb, dt_s: float, cutoff_hz: float, beta: float) -> Limb:
+    """One step for rotations of limbs against what they hang on, about a posture.
+
+    Args:
+        x: (..., 4) measured unit quaternions.
+        before: State before.
+        dt_s: Time since then [s].
+        cutoff_hz: Cutoff for what swings as expected [Hz], more than 0.
+        beta: How much it rises for what does not [Hz per rad/s].
+    """
+    if dt_s == 0.0:
+        return before
+    (stays, moves), (pulls, lasts) = springing(dt_s)
+    away, speed = stays * before.away + moves * before.speed, pulls * before.away + lasts * before.speed
+    expected = multiply(before.value, exponential(away - before.away))
+    off = logarithm(multiply(conjugate(expected), x))
+    rate = _rate(off, before.rate, dt_s)
+    step = _gain(cutoff_hz + beta * length(rate), dt_s) * off
+    forgets = math.exp(-dt_s / _POSTURE_S)
+    return Limb(multiply(expected, exponential(step)), speed + step / dt_s, rate, forgets * (away + step))
 
 
-def logarithm(quaternions: Array) -> Array:
-    """Turns unit quaternions (..., 4) into the shorter rotation vectors (..., 3) [rad]."""
-    vector, scalar = quaternions[..., :3], quaternions[..., 3:]
-    sine = _length(vector)
-    half = np.arctan2(sine, np.abs(scalar))
-    factor = 2.0 * half / np.maximum(sine, 1e-12)
-    rotvecs: Array = np.where(sine > 1e-9, np.copysign(factor, scalar), np.copysign(2.0, scalar)) * vector
-    return rotvecs
+def springing(dt_s: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Returns the matrix by which a time changes (way from the posture, speed): a critically damped spring's motion."""
+    w, t, dies = _SPRING, dt_s, math.exp(-_SPRING * dt_s)
+    return (dies * (1.0 + w * t), dies * t), (-dies * w * w * t, dies * (1.0 - w * t))
 
 
-def multiply(a: Array, b: Array) -> Array:
-    """Returns the products (..., 4) of quaternions: first b's rotation, then a's."""
-    ax, ay, az, aw = np.moveaxis(a, -1, 0)
-    bx, by, bz, bw = np.moveaxis(b, -1, 0)
-    product = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
-    product[..., 0] = aw * bx + ax * bw + ay * bz - az * by
-    product[..., 1] = aw * by + ay * bw + az * bx - ax * bz
-    product[..., 2] = aw * bz + az * bw + ax * by - ay * bx
-    product[..., 3] = aw * bw - ax * bx - ay * by - az * bz
-    return product
-
-
-def conjugate(quaternions: Array) -> Array:
-    """Returns the inverse rotations (..., 4)."""
-    return quaternions * np.array([-1.0, -1.0, -1.0, 1.0], quaternions.dtype)
-
-
-def _gain(cutoff_hz: Array | float, dt_s: float) -> Array:
+def _gain(cutoff_hz: Array, dt_s: float) -> Array:
     """Share of a measurement that a single pole takes in."""
-    return np.asarray(1.0 - np.exp(-2 * np.pi * dt_s * np.asarray(cutoff_hz)))
+    share: Array = 1.0 - np.exp(-2 * math.pi * dt_s * cutoff_hz)
+    return share
 
 
 def _gains(cutoff_hz: Array, dt_s: float) -> tuple[Array, Array]:
@@ -145,27 +162,17 @@ def _gains(cutoff_hz: Array, dt_s: float) -> tuple[Array, Array]:
     return 1.0 - stays**2, (1.0 - stays) ** 2 / dt_s
 
 
-def _rate(off: Array, before: Trend, dt_s: float) -> Array:
+def _rate(off: Array, before: Array, dt_s: float) -> Array:
     if dt_s == 0.0:
-        return before.rate
-    rate: Array = before.rate + _gain(_RATE_HZ, dt_s) * (off / dt_s - before.rate)
+        return before
+    rate: Array = before + (1.0 - math.exp(-2 * math.pi * dt_s * _RATE_HZ)) * (off / dt_s - before)
     return rate
 
 
 def _along(vectors: Array, ray: Array) -> Array:
-    along: Array = _dot(vectors, ray)[..., None] * ray
+    along: Array = np.einsum("...i,...i->...", vectors, ray)[..., None] * ray
     return along
 
 
 def _across(vectors: Array, ray: Array) -> Array:
     return vectors - _along(vectors, ray)
-
-
-def _length(vectors: Array) -> Array:
-    length: Array = np.sqrt(_dot(vectors, vectors))[..., None]
-    return length
-
-
-def _dot(a: Array, b: Array) -> Array:
-    product: Array = np.einsum("...i,...i->...", a, b)
-    return product

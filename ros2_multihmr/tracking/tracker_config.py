@@ -79,22 +79,28 @@ class SmoothingConfig(Settings):
 
     smooth: bool = setting(False, "Smooth the people's motion; needs the tracker", runtime=True)
     smooth_across_hz: float = setting(
-        0.7, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        1.0, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_along_hz: float = setting(
-        0.35, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        0.3, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_position_beta: float = setting(
         0.15, "How much faster the position follows who leaves a steady motion [Hz per m/s]", low=0.0, high=1000.0,
         runtime=True,
     )  # fmt: skip
-    smooth_rotation_hz: float = setting(
-        1.15, "Cutoff of the joints' rotations, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    smooth_turn_hz: float = setting(
+        0.4, "Cutoff of the whole body's rotation, for a steady turn [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
-    smooth_rotation_beta: float = setting(
-        0.2, "How much faster joints follow that leave a steady motion [Hz per rad/s]", low=0.0, high=1000.0,
+    smooth_turn_beta: float = setting(
+        0.2, "How much faster the whole body follows who leaves a steady turn [Hz per rad/s]", low=0.0, high=1000.0,
         runtime=True,
     )  # fmt: skip
+    smooth_limbs_hz: float = setting(
+        0.05, "Cutoff of the joints' rotations, for limbs that rest [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+    )
+    smooth_limbs_beta: float = setting(
+        1.2, "How much faster joints follow that are moved [Hz per rad/s]", low=0.0, high=1000.0, runtime=True
+    )
     smooth_expression_hz: float = setting(
         2.0, "Cutoff of the expression at rest [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
