@@ -54,6 +54,9 @@ VERBS = {
     "benchmark proximity": Verb(
         "ros2_multihmr.proximity_benchmark", "distances of a robot's links to people, and capsules: time and truth"
     ),
+    "benchmark refiner": Verb(
+        "ros2_multihmr.refiner_benchmark", "time of a second look at ten people, from pixels or from features"
+    ),
     "benchmark node": Verb(
         "ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, or the whole chain, per stage"
     ),

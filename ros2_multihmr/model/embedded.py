@@ -50,6 +50,6 @@ def open_multi_crop(weights: str | Path) -> MultiCrop:
         return load_multi_crop(asset(EMBEDDED_REFINER))
     except FileNotFoundError as error:
         raise WeightsError(
-            "second look: this installation has no weights for it. Train some (`multihmr train --recipe multi_crop "
-            "--data ... --out ...`) and name the file in refiner_weights, or set refine to false"
+            "second look: this installation has no weights for it. Train some (`multihmr train --recipe "
+            "multi_crop_embedded --data ... --out ...`) and name the file in refiner_weights, or set refine to false"
         ) from error
