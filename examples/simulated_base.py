@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """A base that is not there: follows cmd_vel, sends its pose as TF odom -> base_link, and asks to drive ahead.
 
+Where nav_msgs is installed (every ROS 2 installation has it, PyPI does not), it sends odom as well, as bases do.
+
 python examples/simulated_base.py --ros-args -p x:=0.5 -p speed:=0.8
 """
 
@@ -12,6 +14,11 @@ from geometry_msgs.msg import TransformStamped, Twist
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from tf2_ros import TransformBroadcaster
+
+try:
+    from nav_msgs.msg import Odometry
+except ImportError:
+    Odometry = None
 
 RATE_HZ = 30.0
 STALE_S = 0.5  # without a command for so long, it stops, as a base should
@@ -31,6 +38,9 @@ class SimulatedBase(Node):
         self.command, self.commanded_s, self.last_s = Twist(), -math.inf, self.now_s()
         self.broadcaster = TransformBroadcaster(self)
         self.wishes = self.create_publisher(Twist, "cmd_vel_in", 5)
+        self.odometry = self.create_publisher(Odometry, "odom", 5) if Odometry else None
+        if self.odometry is None:
+            self.get_logger().info("nav_msgs is not installed: TF alone tells where the base is, there is no odom")
         self.create_subscription(Twist, "cmd_vel", self.on_command, 5)
         self.create_timer(1.0 / RATE_HZ, self.on_tick)
 
@@ -61,9 +71,20 @@ class SimulatedBase(Node):
         pose.transform.translation.x, pose.transform.translation.y = self.x, self.y
         pose.transform.rotation.z, pose.transform.rotation.w = math.sin(self.yaw / 2), math.cos(self.yaw / 2)
         self.broadcaster.sendTransform(pose)
+        if self.odometry is not None:
+            self.odometry.publish(as_odometry(pose, self.speed, self.turning))
         wish = Twist()
         wish.linear.x = self.wanted_m_per_s
         self.wishes.publish(wish)
+
+
+def as_odometry(pose: TransformStamped, speed: float, turning: float) -> "Odometry":
+    """Returns the base's pose as odometry, with its velocity along its own axes [m/s, rad/s]; it is exact."""
+    odometry = Odometry(header=pose.header, child_frame_id=pose.child_frame_id)
+    place, there = odometry.pose.pose, pose.transform
+    place.position.x, place.position.y, place.orientation = there.translation.x, there.translation.y, there.rotation
+    odometry.twist.twist.linear.x, odometry.twist.twist.angular.z = speed, turning
+    return odometry
 
 
 def toward(value: float, wanted: float, most: float) -> float:

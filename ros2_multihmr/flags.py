@@ -63,10 +63,13 @@ def _default(field: dataclasses.Field[Any], required: Sequence[str]) -> tuple[An
 def _flag_type(field: dataclasses.Field[Any], hint: str | None) -> Any:
     info = setting_info(field)
     kind: Any = type(field.default)
+    several = kind is tuple
     if info.choices:
         kind = Literal[info.choices]
-    elif kind is tuple:
-        kind = tuple[str, ...]
+    elif several:
+        kind = str
+    if several:
+        kind = tuple[kind, ...]
     limits = [
         f"{word} {value:g}" for word, value in (("at least", info.low), ("at most", info.high)) if value is not None
     ]

@@ -5,6 +5,7 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class _Options(Settings):
     mode: str = setting("auto", "Which way", choices=("auto", "left"))
     loud: bool = setting(True, "With noise")
     count: int = setting(3, "How often")
+    ways: tuple[str, ...] = setting((), "Which ways", choices=("left", "right"))
 
 
 SAMPLES = str(Path(cli.__file__).parent / "assets" / "samples")
@@ -46,10 +48,14 @@ def test_flags_become_settings():
     assert _parse("a", "--speed", "1", "--mode", "left", "--no-loud", "--count", "7") == _Options(
         ("a",), 1.0, "left", False, 7
     )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert _parse("a", "--ways", "right", "left").ways == ("right", "left") and _parse("a").ways == ()
 
 
 @pytest.mark.parametrize(
-    "args", [("a", "--sped", "1"), ("a", "--speed", "fast"), ("a", "--mode", "right"), ("--help",)]
+    "args",
+    [("a", "--sped", "1"), ("a", "--speed", "fast"), ("a", "--mode", "right"), ("a", "--ways", "up"), ("--help",)],
 )
 def test_wrong_flags_and_help_end_the_program(args, capsys):
     with pytest.raises(SystemExit):

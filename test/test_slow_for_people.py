@@ -7,11 +7,20 @@ import time
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
-from example_graph import PATIENCE_S, ExampleGraph, camera_pose, crossing, crossing_and_paths, crossing_people
-from geometry_msgs.msg import Point, PoseWithCovariance, Twist
+from example_graph import (
+    PATIENCE_S,
+    ExampleGraph,
+    base_pose,
+    camera_pose,
+    crossing,
+    crossing_and_paths,
+    crossing_people,
+)
+from geometry_msgs.msg import Point, PoseWithCovariance, Twist, TwistWithCovariance
 from multihmr.msg import Human, HumanArray, PredictedPath, PredictedPathArray
 from people_on_the_ground import Person, along_path, at_this_velocity, on_the_ground
 from ros_graph import MANY_RELIABLE
+from simulated_base import as_odometry
 from slow_for_people import Rules, allowed, gaps_m
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -222,3 +231,21 @@ def test_the_node_s_paths_are_believed_rather_than_velocities(drive):
     assert drive.told("body_77 would be met"), drive.lines
     alone = on_the_ground(human, camera_pose(), at_this_velocity(human, camera_pose(), 3.0, 1.2))
     assert (gaps_m(alone, place - (1.6, -2.5), np.array([SPEED, 0.0]), 0.0, RULES) > RULES.stop_gap_m).all()
+
+
+class Odometry:
+    """Fields of nav_msgs/Odometry, which PyPI does not have."""
+
+    def __init__(self, header, child_frame_id):
+        self.header, self.child_frame_id = header, child_frame_id
+        self.pose, self.twist = PoseWithCovariance(), TwistWithCovariance()
+
+
+def test_the_base_tells_its_odometry_where_the_package_is_there(monkeypatch):
+    monkeypatch.setattr("simulated_base.Odometry", Odometry)
+    pose = base_pose(1.0, 2.0, 0.5)
+    told = as_odometry(pose, 0.4, -0.1)
+    place, twist = told.pose.pose, told.twist.twist
+    assert (told.header.frame_id, told.child_frame_id) == ("odom", "base_link")
+    assert (place.position.x, place.position.y, place.orientation) == (1.0, 2.0, pose.transform.rotation)
+    assert (twist.linear.x, twist.angular.z) == (0.4, -0.1)
