@@ -195,18 +195,15 @@ def sample_crops(images: Tensor, of_image: Tensor, boxes: CropBoxes, size: tuple
         ValueError: A crop without extent or with numbers that are not finite, or a person of no image.
     """
     _check(images, of_image, boxes)
-    level = _levels(images, boxes, size)
+    level, image = _levels(images, boxes, size), of_image.repeat_interleave(boxes.size.shape[1])
     levels = _halved(_as_floats(images, boxes.size.dtype), max(level.tolist(), default=0))
-    pixels = torch.cat([halved.permute(0, 2, 3, 1).flatten(0, 2) for halved in levels])
-    shapes = torch.tensor([halved.shape[-2:] for halved in levels], device=images.device)
-    count = len(images) * shapes.prod(1)
-    height, width = shapes[level].unbind(-1)
-    image = of_image.repeat_interleave(boxes.size.shape[1])
-    first = (count.cumsum(0) - count)[level] + image * height * width
     center, extent = boxes.center.flatten(0, 1), boxes.size.flatten(0, 1)
     x, y = (_places(center[:, i], extent[:, i], size[1 - i], level) for i in (0, 1))
-    pictures = _bilinear(pixels, first, (height, width), y, x)
-    return pictures.permute(0, 3, 1, 2).unflatten(0, boxes.size.shape[:2])
+    pictures = levels[0].new_empty(len(level), images.shape[1], *size)
+    for of, halved in sorted(set(zip(image.tolist(), level.tolist(), strict=True))):
+        crops = ((image == of) & (level == halved)).nonzero()[:, 0]
+        pictures[crops] = _bilinear(levels[halved][of], y[crops], x[crops])
+    return pictures.unflatten(0, boxes.size.shape[:2])
 
 
 def _levels(images: Tensor, boxes: CropBoxes, size: tuple[int, int]) -> Tensor:
@@ -223,34 +220,14 @@ def _places(center: Tensor, extent: Tensor, count: int, level: Tensor) -> Tensor
     return (in_image + 0.5) / 2.0 ** level[:, None].to(center.dtype) - 0.5  # as `Camera.binned`
 
 
-def _bilinear(pixels: Tensor, first: Tensor, shape: tuple[Tensor, Tensor], y: Tensor, x: Tensor) -> Tensor:
-    """Reads Q pictures (Q, h, w, C) at rows y (Q, h) and columns x (Q, w).
-
-    Args:
-        pixels: (L, C) of all images, row by row.
-        first: (Q,) where the image of each picture begins.
-        shape: (Q,) its height and (Q,) its width.
-        y: Rows.
-        x: Columns.
-    """
-    height, width = (edge[:, None] for edge in shape)
-    out = pixels.new_zeros(*y.shape, x.shape[1], pixels.shape[1])
-    for row, of_row in _neighbours(y, height):
-        for column, of_column in _neighbours(x, width):
-            index = (first[:, None] + row * width)[:, :, None] + column[:, None]
-            out = out + (of_row[:, :, None] * of_column[:, None])[..., None] * pixels[index]
-    return out
-
-
-def _neighbours(place: Tensor, count: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """The pixels before and behind places (Q, n) on an axis of `count` (Q, 1) pixels, and the weight of each."""
-    place = torch.minimum(place.clamp(min=-2), (count + 1).to(place))  # further outside is as black
-    before = place.floor()
-    both = []
-    for index, weight in ((before, 1 - (place - before)), (before + 1, place - before)):
-        inside = (index >= 0) & (index < count)
-        both.append((torch.where(inside, index, 0).long(), weight * inside))
-    return both
+def _bilinear(picture: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Reads Q pictures (Q, C, h, w) from one (C, H, W), at its rows y (Q, h) and columns x (Q, w)."""
+    height, width = picture.shape[-2:]
+    # From -1 at the image's first edge to 1 at its last; further outside is as black.
+    down, across = ((2 * place + 1).div(count).sub(1).clamp(-3, 3) for place, count in ((y, height), (x, width)))
+    grid = torch.stack(torch.broadcast_tensors(across[:, None], down[:, :, None]), dim=-1)
+    read = F.grid_sample(picture[None], grid.flatten(0, 1)[None], align_corners=False)
+    return read[0].unflatten(1, y.shape).transpose(0, 1)
 
 
 def _halved(images: Tensor, times: int) -> list[Tensor]:
