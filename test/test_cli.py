@@ -32,6 +32,12 @@ class _Options(Settings):
     mode: str = setting("auto", "Which way", choices=("auto", "left"))
     loud: bool = setting(True, "With noise")
     count: int = setting(3, "How often")
+
+
+@dataclass(frozen=True)
+class _Ways(Settings):
+    """Goes."""
+
     ways: tuple[str, ...] = setting((), "Which ways", choices=("left", "right"))
 
 
@@ -48,14 +54,20 @@ def test_flags_become_settings():
     assert _parse("a", "--speed", "1", "--mode", "left", "--no-loud", "--count", "7") == _Options(
         ("a",), 1.0, "left", False, 7
     )
+
+
+def test_several_words_of_a_choice():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert _parse("a", "--ways", "right", "left").ways == ("right", "left") and _parse("a").ways == ()
+        assert parse_flags(_Ways, ["--ways", "right", "left"], program="go") == _Ways(("right", "left"))
+        assert parse_flags(_Ways, [], program="go") == _Ways()
+    with pytest.raises(SystemExit):
+        parse_flags(_Ways, ["--ways", "up"], program="go")
 
 
 @pytest.mark.parametrize(
     "args",
-    [("a", "--sped", "1"), ("a", "--speed", "fast"), ("a", "--mode", "right"), ("a", "--ways", "up"), ("--help",)],
+    [("a", "--sped", "1"), ("a", "--speed", "fast"), ("a", "--mode", "right"), ("--help",)],
 )
 def test_wrong_flags_and_help_end_the_program(args, capsys):
     with pytest.raises(SystemExit):
