@@ -184,12 +184,11 @@ class Refiner:
         self, people: CropPeople, posed: BodyOutput, before: Humans, camera: Camera, sound: NDArray[np.intp]
     ) -> Humans:
         """Those of the people who are where the camera sees, with what the first pass knew of them."""
-        device = torch.from_numpy(sound).to(self._device)
         first = before.select(sound)
         nowhere = np.zeros((len(first), 2), np.float32)  # loc_px: no description reads it
         known = People(
             np.zeros(len(first), np.int64), first.scores, nowhere, first.translation[:, 2],
-            *(tensor[device] for tensor in (people.rotmats, people.shape, people.expression)),
+            *(tensor.cpu()[sound] for tensor in (people.rotmats, people.shape, people.expression)),
         )  # fmt: skip
         posed = BodyOutput(*(tensor[sound] for tensor in posed))
         described = describe_people(known, posed, self._body.info, camera, ASSUMED)
