@@ -28,7 +28,8 @@ class CropNetworkSettings(CropSettings):
 class EstimateSettings(Settings):
     """Where boxes, and the start first_pass, come from.
 
-    The noise is what is added to the truth, as standard deviations of normal distributions.
+    The noise is what is added to the truth, as standard deviations of normal distributions; by default about as much as
+    the package's single-shot weights are off by on validation images, root mean square.
     """
 
     source: str = setting(
@@ -39,12 +40,12 @@ class EstimateSettings(Settings):
     weights: str = setting("embedded", "The single-shot network: embedded, or a weights file (first_pass)")
     box_shift: float = setting(0.05, "Noise of a box's place [long sides]", low=0.0, high=1.0)
     box_scale: float = setting(0.1, "Noise of a box's size, of its logarithm", low=0.0, high=1.0)
-    root_deg: float = setting(25.0, "Noise of the root's rotation [degrees] (truth)", low=0.0, high=180.0)
-    joint_deg: float = setting(15.0, "Noise of every other rotation [degrees] (truth)", low=0.0, high=180.0)
-    shape: float = setting(0.1, "Noise of shape parameters (truth)", low=0.0)
+    root_deg: float = setting(60.0, "Noise of the root's rotation [degrees] (truth)", low=0.0, high=180.0)
+    joint_deg: float = setting(23.0, "Noise of every other rotation [degrees] (truth)", low=0.0, high=180.0)
+    shape: float = setting(0.3, "Noise of shape parameters (truth)", low=0.0)
     expression: float = setting(0.1, "Noise of expression parameters (truth)", low=0.0)
-    depth: float = setting(0.1, "Noise of the distance, of its logarithm (truth)", low=0.0, high=1.0)
-    place: float = setting(0.05, "Noise of the head's place in the image [parts of the distance] (truth)", low=0.0)
+    depth: float = setting(0.19, "Noise of the distance, of its logarithm (truth)", low=0.0, high=1.0)
+    place: float = setting(0.03, "Noise of the head's place in the image [parts of the distance] (truth)", low=0.0)
 
 
 def check_crop_losses(network: CropNetworkSettings, losses: CropLossWeights) -> None:
