@@ -19,13 +19,15 @@ from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
+from ros2_multihmr.refining.refiner import Refiner, create_refiner
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import Frame, Source, SourceError, open_source
 
 
 @dataclass(frozen=True)
-class Options(EstimatorConfig):
+class Options(EstimatorConfig, RefinerConfig):
     """Finds people in pictures and videos, and writes overlays, numbers and meshes. Needs no ROS."""
 
     images: tuple[str, ...] = setting((), "Pictures, folders of pictures, or video files")
@@ -53,7 +55,7 @@ class Summary:
 
     Attributes:
         images, people, files, skipped: Numbers.
-        estimate_s: Time in the estimator [s].
+        estimate_s: Time in estimator and refiner [s].
     """
 
     images: int = 0
@@ -71,7 +73,8 @@ def main(options: Options) -> int:
     calibration = read_calibration(options.calibration) if options.calibration else None
     with console.status("loading the network"):
         estimator = create_estimator(options)
-    summary = predict(sources, estimator, options, calibration, console)
+        refiner = create_refiner(options, estimator)
+    summary = predict(sources, estimator, options, calibration, console, refiner)
     _tell(console, summary, estimator, options)
     return 1 if summary.skipped else 0
 
@@ -82,6 +85,7 @@ def predict(
     options: Options,
     calibration: Calibration | None,
     console: Console,
+    refiner: Refiner | None = None,
 ) -> Summary:
     """Finds the people of every image and writes them to `options.out`.
 
@@ -91,6 +95,7 @@ def predict(
         options: What to write, and where.
         calibration: Camera of all images; None: the field of view of the options.
         console: Shows the progress.
+        refiner: Looks at everybody again, if it is there.
 
     Raises:
         ValueError: An image does not fit the calibration, or a source gives no image.
@@ -103,6 +108,8 @@ def predict(
         start = time.perf_counter()
         full = options.overlay or (options.mesh_lod == "full" and options.mesh != "none")
         humans = estimator.estimate(frame.image, camera, vertices=full)
+        if refiner is not None:
+            humans = refiner.refine(frame.image, camera, humans).humans
         summary.estimate_s += time.perf_counter() - start
         make_folder(out, "--out")  # not before the first image could be read
         summary.files += _write(out / name, frame, Result(name, camera, estimator.backend.config, humans), options)

@@ -16,7 +16,10 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.model.multi_crop_checkpoint import save_multi_crop
+from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.sources import read_image
+from ros2_multihmr.training.crop_start import start_multi_crop
 
 PHOTOGRAPH = asset("samples/basketball.jpg")
 
@@ -63,6 +66,19 @@ def test_npz_holds_the_arrays(humans, tmp_path):
     header = (tmp_path / "basketball_1.ply").read_bytes()[:200].decode("ascii", "replace")
     assert f"element face {len(humans.body.faces_lod)}" in header
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npz", *[".ply"] * len(humans)]
+
+
+def test_a_second_look_changes_people_and_nothing_else(humans, tmp_path):
+    config = MultiCropConfig.for_body(
+        "anny", humans.body, num_crops=1, contrastive=False, crop_height=28, crop_width=28, width=32, depth=1, heads=2
+    )  # it was never trained: everybody stands in the middle of the box
+    save_multi_crop(start_multi_crop(config, humans.body, 0), tmp_path / "second.safetensors")
+    arguments = ["--out", str(tmp_path), "--no-overlay", "--data", "npz", "--weights", "untrained"]
+    refine = ["--refine", "--refiner-weights", str(tmp_path / "second.safetensors")]
+    assert cli.main(["predict", str(PHOTOGRAPH), *arguments, *refine]) == 0
+    with np.load(tmp_path / "basketball.npz") as arrays:
+        assert np.allclose(arrays["scores"], humans.scores, atol=1e-5)
+        assert not np.allclose(arrays["rotvecs"], humans.rotvecs, atol=1e-2)
 
 
 def test_nobody_is_a_result_too(tmp_path):
