@@ -176,6 +176,10 @@ def test_compared_environments_differ_in_the_profile_alone():
 def test_shipped_profile_is_in_force_in_both_processes():
     """What they really ran with; how many big images arrive is for the benchmark to say, not for a test."""
     options = Options(count=3, width=64, height=48)
-    rows = [measure(name, environment, options) for name, environment in environments(os.environ).items()]
+    rows = [
+        measure(name, environment, options, as_bytes=name == "shipped profile")
+        for name, environment in environments(os.environ).items()
+    ]
     assert [set(row.profiles) for row in rows] == [{str(share_file("config/fastdds_large_images.xml"))}, {""}]
-    assert rows[0].arrived == 3 and 0.0 < rows[0].p50_ms <= rows[0].p95_ms
+    assert rows[0].arrived == 3 and 0.0 < rows[0].p50_ms <= rows[0].p95_ms and rows[0].process_ms > 0.0
+    assert [row.setup for row in rows] == ["shipped profile, taken as bytes", "Fast DDS default"]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from ros2_multihmr.report import Section, tell
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
+from ros2_multihmr.ros.sink import age_ms
 from ros2_multihmr.settings import Settings, setting
 
 _MODULE = "ros2_multihmr.ros.transport_benchmark"
@@ -50,6 +52,7 @@ class Arrivals:
         setup: Which environment.
         sent, arrived: Numbers of images.
         p50_ms, p95_ms: Time from stamp to callback [ms]; NaN if nothing arrived.
+        process_ms: Processor time of the receiver, per image [ms]; NaN for less than two of them.
         profiles: Fast DDS profiles that sender and receiver ran with, by their own account; empty for none.
     """
 
@@ -58,17 +61,19 @@ class Arrivals:
     arrived: int
     p50_ms: float
     p95_ms: float
+    process_ms: float
     profiles: tuple[str, str]
 
 
 def main(options: Options) -> int:
-    """Measures both set-ups; returns 0 if every image arrived with the shipped one."""
+    """Measures all set-ups; returns 0 if every image arrived with the shipped one."""
     console = Console()
+    shipped, default = environments(os.environ).items()
     rows = []
-    for setup, environment in environments(os.environ).items():
+    for (setup, environment), as_bytes in ((shipped, False), (shipped, True), (default, False)):
         with console.status(f"{setup}: {options.count} images of {options.width}x{options.height}"):
-            rows.append(measure(setup, environment, options))
-    section = Section(_title(options), _HEADINGS, [_cells(row) for row in rows])
+            rows.append(measure(setup, environment, options, as_bytes=as_bytes))
+    section = Section(_title(options), _HEADINGS, [_cells(row) for row in rows], [_NOTE])
     results = [asdict(row) for row in rows]
     tell(console, options.out, "transport", [section], hardware(), options=asdict(options), results=results)
     return 0 if rows[0].arrived == options.count else 1
@@ -81,8 +86,14 @@ def environments(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {"shipped profile": shipped, "Fast DDS default": default}
 
 
-def measure(setup: str, environment: dict[str, str], options: Options) -> Arrivals:
+def measure(setup: str, environment: dict[str, str], options: Options, *, as_bytes: bool = False) -> Arrivals:
     """Runs a sender and a receiver process in `environment`.
+
+    Args:
+        setup: Its name.
+        environment: Theirs.
+        options: What is sent.
+        as_bytes: The receiver takes messages serialized, as nobody's object.
 
     Raises:
         RuntimeError: One of them failed; carries its last lines.
@@ -90,7 +101,7 @@ def measure(setup: str, environment: dict[str, str], options: Options) -> Arriva
     environment = environment | random_domain()
     sizes = [str(value) for value in (options.width, options.height, options.rate_hz, options.count)]
     with ProcessGroup(lambda name, line: None, environment) as group:
-        receiver = group.start("receiver", _MODULE, ["receive", *sizes])
+        receiver = group.start("receiver", _MODULE, ["receive as bytes" if as_bytes else "receive", *sizes])
         sender = group.start("sender", _MODULE, ["send", *sizes])
         limit_s = 2 * _CONNECT_S + options.count / options.rate_hz * 2
         for process in (sender, receiver):
@@ -98,8 +109,9 @@ def measure(setup: str, environment: dict[str, str], options: Options) -> Arriva
                 raise RuntimeError(f"the {process.name} failed: {' / '.join(process.tail)}")
     sent, received = json.loads(sender.tail[-1]), json.loads(receiver.tail[-1])
     p50, p95 = np.percentile(received["ms"], (50, 95)) if received["ms"] else (np.nan, np.nan)
-    profiles = sent["profile"], received["profile"]
-    return Arrivals(setup, options.count, len(received["ms"]), float(p50), float(p95), profiles)
+    profiles, name = (sent["profile"], received["profile"]), f"{setup}, taken as bytes" if as_bytes else setup
+    process_ms = float(received["process_ms"])
+    return Arrivals(name, options.count, len(received["ms"]), float(p50), float(p95), process_ms, profiles)
 
 
 def _send(width: int, height: int, rate_hz: float, count: int) -> None:
@@ -117,23 +129,32 @@ def _send(width: int, height: int, rate_hz: float, count: int) -> None:
     _tell({})
 
 
-def _receive(width: int, height: int, rate_hz: float, count: int) -> None:
+def _receive(width: int, height: int, rate_hz: float, count: int, *, as_bytes: bool = False) -> None:
     node = rclpy.create_node("transport_receiver")
     latencies_ms: list[float] = []
+    processed_s: list[float] = []
 
     def on_image(message: Image) -> None:
         age = node.get_clock().now() - Time.from_msg(message.header.stamp, node.get_clock().clock_type)
         if message.width == width and message.height == height:
             latencies_ms.append(age.nanoseconds * 1e-6)
+            processed_s.append(time.process_time())
 
-    node.create_subscription(Image, _TOPIC, on_image, qos_profile_sensor_data)
+    def on_bytes(raw: bytes) -> None:
+        latencies_ms.append(age_ms(raw, node.get_clock().now().nanoseconds))
+        processed_s.append(time.process_time())
+
+    on_any: Callable[[Any], None] = on_bytes if as_bytes else on_image
+    node.create_subscription(Image, _TOPIC, on_any, qos_profile_sensor_data, raw=as_bytes)
     _wait(lambda: node.count_publishers(_TOPIC) > 0, "nobody publishes")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     deadline = time.monotonic() + _SETTLE_S + count / rate_hz + _SILENCE_S
     while len(latencies_ms) < count and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.1)
-    _tell({"ms": latencies_ms})
+    between = len(processed_s) - 1
+    each_s = (processed_s[-1] - processed_s[0]) / between if between > 0 else float("nan")
+    _tell({"ms": latencies_ms, "process_ms": 1e3 * each_s})
 
 
 def _tell(result: dict[str, Any]) -> None:
@@ -149,7 +170,11 @@ def _wait(condition: Callable[[], bool], problem: str) -> None:
         time.sleep(0.05)
 
 
-_HEADINGS = ("set-up", "arrived", "median [ms]", "95 % [ms]")
+_HEADINGS = ("set-up", "arrived", "median [ms]", "95 % [ms]", "receiver's processor time [ms an image]")
+_NOTE = (
+    "From the stamp, which an image gets as it is sent, to the callback. Taken as bytes: no message object is made of "
+    "it; whoever reads pixels there cannot write to them."
+)
 
 
 def _title(options: Options) -> str:
@@ -157,13 +182,17 @@ def _title(options: Options) -> str:
 
 
 def _cells(row: Arrivals) -> tuple[str, ...]:
-    return row.setup, f"{row.arrived} of {row.sent}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}"
+    return row.setup, f"{row.arrived} of {row.sent}", f"{row.p50_ms:.1f}", f"{row.p95_ms:.1f}", f"{row.process_ms:.2f}"
 
 
 def _role(role: str, width: str, height: str, rate_hz: str, count: str) -> None:
     rclpy.init()
-    run = {"send": _send, "receive": _receive}[role]
-    run(int(width), int(height), float(rate_hz), int(count))
+    roles: dict[str, Callable[[int, int, float, int], None]] = {
+        "send": _send,
+        "receive": _receive,
+        "receive as bytes": partial(_receive, as_bytes=True),
+    }
+    roles[role](int(width), int(height), float(rate_hz), int(count))
     rclpy.try_shutdown()
 
 
