@@ -190,7 +190,7 @@ def test_a_swinging_limb_is_calm_and_later_by_less_than_an_image(rate_hz: float)
 def test_a_limb_that_is_put_elsewhere_comes_to_rest_there():
     smooth = followed([(0, 0, 0)] * 30 + [(1.0, 0, 0)] * 150, 1 / 30)
     np.testing.assert_allclose(smooth[-1], (1, 0, 0), atol=0.01)
-    assert smooth[:, 0].max() < 1.2 and smooth[40, 0] > 0.5
+    assert smooth[:, 0].max() < 1.4 and smooth[40, 0] > 0.5
 
 
 def test_after_a_long_pause_a_limb_is_where_it_is_seen():

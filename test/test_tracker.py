@@ -250,8 +250,21 @@ def test_who_jumps_along_the_ray_is_the_same_person_and_leaves_no_ghost():
 
 def test_a_false_detection_of_one_image_is_never_predicted():
     tracker = Tracker(TrackerConfig())
-    tracker.update(people([(0, 0, 4)], scores=0.35), CAMERA, 0.0)
+    tracker.update(people([(0, 0, 4)], scores=0.55), CAMERA, 0.0)
     assert tracker.update(people([]), CAMERA, 0.03).tracks.states.tolist() == [TrackState.LOST]
+
+
+def test_a_weak_newcomer_is_told_of_from_the_second_image_on():
+    tracker = Tracker(TrackerConfig())
+    assert len(tracker.update(people([(0, 0, 4)], scores=0.35), CAMERA, 0.0).tracks.ids) == 0
+    again = tracker.update(people([(0, 0, 4)], scores=0.35), CAMERA, 0.03)
+    assert again.tracks.states.tolist() == [TrackState.OK] and len(again.humans) == 1
+    tracker.reset()
+    tracker.update(people([(0, 0, 4), (2, 0, 4)], scores=np.array([0.35, 0.9])), CAMERA, 0.0)
+    gone = tracker.update(people([(2, 0, 4)], scores=0.9), CAMERA, 0.03)
+    assert gone.tracks.states.tolist() == [TrackState.OK]  # who was never told of is never lost
+    at_once = Tracker(TrackerConfig(track_show_score=0.0))
+    assert at_once.update(people([(0, 0, 4)], scores=0.35), CAMERA, 0.0).tracks.states.tolist() == [TrackState.NEW]
 
 
 def test_who_is_seen_for_longer_is_predicted_for_longer_and_the_belief_says_how_long():

@@ -18,6 +18,7 @@ from ros2_multihmr.tracking.fixed_frame import inverse
 from ros2_multihmr.tracking.motion_filter import MotionFilter
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.reposing import moved
+from ros2_multihmr.tracking.tracker_config import TrackerConfig
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -45,6 +46,7 @@ class KnownPeople:
         existence: How likely each is still there.
         hits: (T,) number of images in which the person was seen.
         streak: (T,) the same since the person was last gone for a while.
+        shown: (T,) True for who was ever told of.
         sightings: The last image of each.
         before: What was known of each when the person came back from being gone; None for who was never gone.
     """
@@ -57,6 +59,7 @@ class KnownPeople:
     existence: Existence
     hits: NDArray[np.int64]
     streak: NDArray[np.int64]
+    shown: NDArray[np.bool_]
     sightings: tuple[Sighting, ...]
     before: tuple[KnownPeople | None, ...]
 
@@ -70,19 +73,20 @@ class KnownPeople:
 
     @staticmethod
     def begin(
-        ids: Sequence[int], seen: Seen, sightings: Sequence[Sighting], stamp_s: float, agility: float
+        ids: Sequence[int], seen: Seen, sightings: Sequence[Sighting], stamp_s: float, config: TrackerConfig
     ) -> KnownPeople:
         """Begins with people who are seen for the first time."""
         stamps = np.full(len(ids), stamp_s)
         return KnownPeople(
             ids=np.array(ids, np.int64),
-            filter=MotionFilter.begin(seen.position, seen.covariance, agility),
+            filter=MotionFilter.begin(seen.position, seen.covariance, config.track_agility),
             looks=seen.looks,
             began_s=stamps,
             seen_s=stamps,
             existence=Existence.begin(seen.scores),
             hits=np.ones(len(ids), np.int64),
             streak=np.ones(len(ids), np.int64),
+            shown=seen.scores >= config.track_show_score,
             sightings=tuple(sightings),
             before=(None,) * len(ids),
         )
@@ -115,6 +119,7 @@ class KnownPeople:
             existence=self.existence.seen(seen.scores),
             hits=hits,
             streak=streak,
+            shown=np.ones(len(self), bool),
             sightings=tuple(sightings),
             before=tuple(None if s >= confirm_images else one for s, one in zip(streak.tolist(), self.before)),
         )
@@ -188,7 +193,7 @@ class KnownPeople:
         return replace(humans, covariance=covariance), there
 
 
-_ARRAYS = ("ids", "began_s", "seen_s", "hits", "streak")
+_ARRAYS = ("ids", "began_s", "seen_s", "hits", "streak", "shown")
 
 
 def _as_seen(sighting: Sighting, vertices: bool) -> Humans:

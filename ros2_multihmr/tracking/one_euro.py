@@ -137,9 +137,11 @@ def follow_limb(x: Array, before: Limb, dt_s: float, cutoff_hz: float, beta: flo
     expected = multiply(before.value, exponential(away - before.away))
     off = logarithm(multiply(conjugate(expected), x))
     rate = _rate(off, before.rate, dt_s)
-    step = _gain(cutoff_hz + beta * length(rate), dt_s) * off
+    gain = _gain(cutoff_hz + beta * length(rate), dt_s)
+    step = gain * off
     forgets = math.exp(-dt_s / _POSTURE_S)
-    return Limb(multiply(expected, exponential(step)), speed + step / dt_s, rate, forgets * (away + step))
+    speed += (1.0 - gain * gain) / dt_s * step  # what jumps, and is taken in at once, hardly goes on
+    return Limb(multiply(expected, exponential(step)), speed, rate, forgets * (away + step))
 
 
 def springing(dt_s: float) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -94,6 +94,7 @@ class Tracked(NamedTuple):
 
     Attributes:
         humans: First those seen in the image, as they were given, then those predicted (score 0), then those just lost.
+            Newcomers with a weak score are left out in their first image.
         tracks: Their identities.
         motion: Their motion, in the image's optical frame.
         transform: (4, 4) T_fixed_camera: the frame in which this tracker follows people.
@@ -194,7 +195,7 @@ class Tracker:
     def _followed(self, seen: Seen, body: str, stamp_s: float) -> tuple[KnownPeople, KnownPeople]:
         """Everybody at the time of the image, and those who have not been seen for too long."""
         if self._known is None or self._away is None:
-            nobody = KnownPeople.begin([], seen.select(np.zeros(0, np.intp)), [], stamp_s, self.config.track_agility)
+            nobody = KnownPeople.begin([], seen.select(np.zeros(0, np.intp)), [], stamp_s, self.config)
             self._known, self._away, self._body, self._stamp_s = nobody, nobody, body, stamp_s
         known = self._known.predicted(stamp_s - self._stamp_s, self.config.track_agility)
         self._stamp_s = stamp_s
@@ -243,7 +244,7 @@ class Tracker:
         people = fresh[named]
         views = [sightings[i] for i in people]
         numbers = [ids[i] for i in named]
-        return KnownPeople.begin(numbers, seen.select(people), views, stamp_s, self.config.track_agility), people
+        return KnownPeople.begin(numbers, seen.select(people), views, stamp_s, self.config), people
 
     def _told(
         self,
@@ -257,11 +258,14 @@ class Tracker:
         stamp_s: float,
     ) -> Tracked:
         """Decides who of those not seen is predicted and who is lost, and puts everybody together."""
+        never_shown = missed.select(np.flatnonzero(~missed.shown))
+        self._lose(never_shown, np.full(len(never_shown), stamp_s))
+        missed, late = (some.select(np.flatnonzero(some.shown)) for some in (missed, late))
         unseen = missed.join(late)
-        if len(people) < len(humans):
-            humans = humans.select(people)
-        states = np.where(found.hits == 1, TrackState.NEW, TrackState.OK)
-        told = found
+        told = found.select(np.flatnonzero(found.shown))
+        if len(told) < len(humans):
+            humans = humans.select(people[found.shown])
+        states = np.where(told.hits == 1, TrackState.NEW, TrackState.OK)
         if len(unseen):
             ghosts, there = unseen.ghosts(transform, camera, vertices=humans.has_vertices)
             stays = (np.arange(len(unseen)) < len(missed)) & (unseen.hits >= self.config.track_confirm_images)
@@ -270,7 +274,7 @@ class Tracker:
             first = np.argsort(~stays, kind="stable")
             gone = missed.select(np.flatnonzero(~stays[: len(missed)]))
             self._lose(gone, np.full(len(gone), stamp_s))
-            told = found.join(unseen.select(first[there[first]]))
+            told = told.join(unseen.select(first[there[first]]))
             humans = humans.join(ghosts.select(np.argsort(~stays[there], kind="stable")))
             states = np.concatenate(
                 [states, np.where(stays[first], TrackState.PREDICTED, TrackState.LOST)[there[first]]]

@@ -19,6 +19,14 @@ class TrackerConfig(Settings):
         high=1.0,
         runtime=True,
     )
+    track_show_score: float = setting(
+        0.5,
+        "Score from which somebody new is told of at once; with a weaker one, from the second image on: a false "
+        "detection seldom comes twice",
+        low=0.0,
+        high=1.0,
+        runtime=True,
+    )
     track_confirm_images: int = setting(
         3, "Images in which a person must be seen to be predicted when not seen", low=1, high=100, runtime=True
     )
