@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 
 import numpy as np
@@ -14,6 +15,7 @@ from ros2_multihmr.backends.backend import Backend, open_backend
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyInfo, BodyModel, BodyOutput
 from ros2_multihmr.camera import Camera
+from ros2_multihmr.device_preprocess import DevicePreprocess
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
@@ -23,6 +25,7 @@ from ros2_multihmr.people import People, describe_people, join_people, people_of
 from ros2_multihmr.preprocess import check_counts, network_view, preprocess
 from ros2_multihmr.settings import setting_info
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.transfer import move_together
 from ros2_multihmr.uncertainty import Sigmas, choose_sigmas
 
 _logger = logging.getLogger("ros2_multihmr")
@@ -48,6 +51,8 @@ def create_estimator(config: EstimatorConfig, stopwatch: Stopwatch | None = None
             precision=config.precision,
             threads=config.threads,
             engine_cache=config.engine_cache,
+            cuda_graphs=config.cuda_graphs,
+            compile=config.compile,
             nms_kernel=config.nms_kernel,
             max_humans=config.max_humans,
         )
@@ -76,6 +81,10 @@ class Estimator:
         _check_padding(backend, config.padding)
         self.backend, self.body, self.config = backend, body.to(backend.device), config
         self.overflow = 0
+        gpu = backend.device.type == "cuda"
+        self._preprocess = DevicePreprocess(backend.device) if gpu else preprocess
+        # Several estimators share a GPU: none waits for what another one queued.
+        self._stream = torch.cuda.Stream(backend.device) if gpu else None
 
     def load(self) -> None:
         """Takes the device's memory again after `unload`; a new estimator has it.
@@ -119,13 +128,12 @@ class Estimator:
             FloatingPointError: The network returned a number that is not finite.
         """
         watch, config = stopwatch or Stopwatch(), self.config
-        people = self._find(images, cameras, watch)
-        with watch.stage("body"):
-            views = [network_view(camera, self.backend.config.image_size) for camera in cameras]
-            people, centers = place_people(people, views, cameras)
-            center = torch.from_numpy(centers).to(self.backend.device)
-            posed = self.body(people.rotmats, people.shape, people.expression, center, vertices=vertices)
-            posed = BodyOutput(*(tensor.cpu() for tensor in posed))
+        with self._own_stream():
+            people = self._find(images, cameras, watch)
+            with watch.stage("body"):
+                views = [network_view(camera, self.backend.config.image_size) for camera in cameras]
+                people, centers = place_people(people, views, cameras)
+                posed = self._pose(people, centers, vertices)
         with watch.stage("describe"):
             of_image = [np.flatnonzero(people.image == index) for index in range(len(images))]
             given, measured = Sigmas(config.position_sigma_px, config.depth_sigma), self.backend.config.sigmas
@@ -140,6 +148,15 @@ class Estimator:
                 for those, camera, view in zip(of_image, cameras, views, strict=True)
             ]
 
+    def _own_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _pose(self, people: People, centers: NDArray[np.float32], vertices: bool) -> BodyOutput:
+        """The people's geometry on the host: one transfer to the device, and one back."""
+        numbers = people.rotmats, people.shape, people.expression, torch.from_numpy(centers)
+        posed = self.body(*move_together(numbers, self.backend.device), vertices=vertices)
+        return BodyOutput(*move_together(posed, "cpu"))
+
     def _find(self, images: Sequence[NDArray[np.uint8]], cameras: Sequence[Camera], watch: Stopwatch) -> People:
         """Runs the network, once for all images that need the same tokens."""
         check_counts(images, cameras)
@@ -147,9 +164,10 @@ class Estimator:
         for window, those in self._windows(cameras).items():
             with watch.stage("preprocess"):
                 shown, taken_by = [images[index] for index in those], [cameras[index] for index in those]
-                pixels, k, _ = preprocess(shown, taken_by, self.backend.config.image_size, window)
+                pixels, k, _ = self._preprocess(shown, taken_by, self.backend.config.image_size, window)
             with watch.stage("network"):
                 raw = self.backend.infer(pixels, k, self.config.detection_threshold)
+                raw = RawOutputs(*move_together(raw, "cpu"))
                 found.append(people_of(raw, those))
                 overflow += _overflow(raw)
         self.overflow = overflow

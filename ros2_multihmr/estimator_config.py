@@ -38,6 +38,12 @@ class EstimatorConfig(Settings):
     engine_cache: str = setting(
         "", "Folder where backend tensorrt keeps what it built for this GPU; empty: ~/.cache/multihmr/tensorrt"
     )
+    cuda_graphs: bool = setting(
+        False, "Launch the network as one CUDA graph for each shape of images; of weights, on a GPU"
+    )
+    compile: bool = setting(
+        False, "Let torch.compile make kernels for the backbone, which takes the first image of a shape a minute or so"
+    )
     threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
     detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)

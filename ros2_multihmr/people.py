@@ -31,7 +31,7 @@ class People(NamedTuple):
         scores: (N,) detection scores.
         loc_px: (N, 2) the body's center joint in the network's input [px].
         depth: (N,) its distance along the optical axis [m].
-        rotmats: (N, R, 3, 3) rotations of `BodyInfo.posed_joints`, on the network's device as what follows.
+        rotmats: (N, R, 3, 3) rotations of `BodyInfo.posed_joints`, on the host as what follows.
         shape: (N, S) shape parameters.
         expression: (N, E) expression parameters.
     """
@@ -47,8 +47,7 @@ class People(NamedTuple):
     def select(self, keep: NDArray[np.intp]) -> People:
         """Returns the people with the indices `keep`."""
         arrays = {name: getattr(self, name)[keep] for name in _ARRAYS}
-        on_device = torch.from_numpy(keep).to(self.rotmats.device)
-        tensors = {name: getattr(self, name)[on_device] for name in _TENSORS}
+        tensors = {name: getattr(self, name)[torch.from_numpy(keep)] for name in _TENSORS}
         return People(**arrays, **tensors)
 
 
@@ -56,7 +55,7 @@ def people_of(raw: RawOutputs, images: Sequence[int] | None = None) -> People:
     """Takes the people out of their slots.
 
     Args:
-        raw: What was found in B images.
+        raw: What was found in B images, on the host.
         images: Their B indices, rising; None: 0 to B - 1.
 
     Raises:
@@ -67,8 +66,8 @@ def people_of(raw: RawOutputs, images: Sequence[int] | None = None) -> People:
     fields = {name: getattr(raw, name)[image, slot] for name in People._fields if name != "image"}
     for name, values in fields.items():
         _require_finite(name, values)
-    arrays = {name: fields.pop(name).cpu().numpy() for name in ("scores", "loc_px", "depth")}
-    index = image.cpu().numpy()
+    arrays = {name: fields.pop(name).numpy() for name in ("scores", "loc_px", "depth")}
+    index = image.numpy()
     people = People(image=index if images is None else np.asarray(images, np.int64)[index], **arrays, **fields)
     return people.select(np.lexsort((-people.scores, people.image)))
 
@@ -123,7 +122,7 @@ def describe_people(people: People, posed: BodyOutput, body: BodyInfo, camera: C
         camera: Camera of the image.
         sigmas: How wrong their places are, in pixels of this image; see `pose_covariance`.
     """
-    rotmats = people.rotmats.cpu().numpy()
+    rotmats = people.rotmats.numpy()
     joints, keypoints, mesh = posed.joints.numpy(), posed.keypoints.numpy(), posed.vertices_lod.numpy()
     origin = joints[:, list(body.hip_joints)].mean(axis=1)
     keypoints_2d, outline = camera.project(keypoints), camera.project(mesh)
@@ -132,8 +131,8 @@ def describe_people(people: People, posed: BodyOutput, body: BodyInfo, camera: C
         body=body,
         scores=people.scores,
         rotvecs=rotmat_to_rotvec(rotmats).astype(np.float32),
-        shape=people.shape.cpu().numpy(),
-        expression=people.expression.cpu().numpy(),
+        shape=people.shape.numpy(),
+        expression=people.expression.numpy(),
         translation=posed.translation.numpy(),
         origin=origin,
         rotation=(rotmats[:, 0] @ body.body_axes).astype(np.float32),

@@ -9,6 +9,7 @@ of the first pixel is (0, 0); in the image's (see `camera`) its *centre* is: pix
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from torch import Tensor
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, PATCH
 from ros2_multihmr.model.token_window import TokenWindow, fitted
+
+_PIXELS_PER_BAND = 200_000  # fewer are done sooner than another thread is at work
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,14 @@ def preprocess(
     pixels = np.empty((len(images), 3, *(window.size_px if window else (size, size))), np.float32)
     for image, camera, view, out in zip(images, cameras, views, pixels, strict=True):
         check_image(image, camera)
-        _normalise(_scaled(image, view.content), _place(view, window), out)
+        _normalise(_scaled(image, view.content), place_in_window(view, window), out)
+    return NetworkInput(torch.from_numpy(pixels), stack_intrinsics(views), views)
+
+
+def stack_intrinsics(views: Sequence[NetworkView]) -> Tensor:
+    """Returns the (B, 3, 3) float32 intrinsics of B views."""
     k = np.stack([view.k for view in views]) if views else np.empty((0, 3, 3))
-    return NetworkInput(torch.from_numpy(pixels), torch.from_numpy(k.astype(np.float32)), views)
+    return torch.from_numpy(k.astype(np.float32))
 
 
 def check_counts(images: Sequence[object], cameras: Sequence[Camera]) -> None:
@@ -123,12 +131,28 @@ def check_image(image: NDArray[np.uint8], camera: Camera) -> None:
 
 
 def _scaled(image: NDArray[np.uint8], content: tuple[int, int]) -> NDArray[np.uint8]:
-    # No reducing_gap and no OpenCV: their numbers differ from what the released networks were fed.
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(content, Image.Resampling.BICUBIC))
+    # No reducing_gap, no OpenCV, no PyTorch: their numbers differ from what the released networks were fed. Rows first,
+    # then columns: from release 13 on, Pillow itself changes the order for some shapes, and with it the numbers.
+    bands = max(1, min(torch.get_num_threads(), image.shape[0] * image.shape[1] // _PIXELS_PER_BAND))
+    if bands == 1:
+        narrow = _resized(image, (content[0], len(image)))
+    else:
+        with ThreadPoolExecutor(bands) as threads:  # Pillow lets other threads run
+            parts = threads.map(lambda part: _resized(part, (content[0], len(part))), np.array_split(image, bands))
+            narrow = np.concatenate(list(parts))
+    return _resized(narrow, content)
 
 
-def _place(view: NetworkView, window: TokenWindow | None) -> tuple[int, int]:
-    """Column and row of the image's first pixel in the window."""
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize(size, Image.Resampling.BICUBIC))
+
+
+def place_in_window(view: NetworkView, window: TokenWindow | None) -> tuple[int, int]:
+    """Returns column and row of the image's first pixel in a window of the square; None: in the square itself.
+
+    Raises:
+        ValueError: The image is not all in the window.
+    """
     if window is None:
         return view.margin
     needed = view.window()
@@ -143,14 +167,14 @@ def _place(view: NetworkView, window: TokenWindow | None) -> tuple[int, int]:
 
 def _normalise(content: NDArray[np.uint8], place: tuple[int, int], out: NDArray[np.float32]) -> None:
     (x, y), (height, width) = place, content.shape[:2]
-    for channel, table in enumerate(_tables()):
+    for channel, table in enumerate(normalised_bytes()):
         out[channel] = table[0]
         out[channel, y : y + height, x : x + width] = cv2.LUT(np.ascontiguousarray(content[..., channel]), table)
 
 
 @lru_cache(maxsize=1)
-def _tables() -> NDArray[np.float32]:
-    """(3, 256) normalised value of every byte; computed in float64 and rounded once, as the official code does."""
+def normalised_bytes() -> NDArray[np.float32]:
+    """Returns the (3, 256) normalised value of every byte; in float64 and rounded once, as the official code does."""
     values = np.arange(256, dtype=np.float32) / np.float32(255.0)
     tables: NDArray[np.float32] = (
         (values.astype(np.float64) - np.array(IMAGENET_MEAN)[:, None]) / np.array(IMAGENET_STD)[:, None]

@@ -34,6 +34,9 @@ ALLOWED: dict[str, set[str]] = {
     "backends": {"model", "body", "files"} | LEAVES,
     "nearness": {"body", "humans"},
     "preprocess": {"camera", "model"} | LEAVES,
+    "resampling": set(),
+    "device_preprocess": {"camera", "model", "preprocess", "resampling"},
+    "transfer": set(),
     "people": {"body", "camera", "humans", "model", "preprocess", "uncertainty"} | LEAVES,
     "estimator_config": {"settings"},
     "estimator": {
@@ -41,10 +44,12 @@ ALLOWED: dict[str, set[str]] = {
         "backends",
         "body",
         "camera",
+        "device_preprocess",
         "humans",
         "model",
         "people",
         "preprocess",
+        "transfer",
         "uncertainty",
     }
     | LEAVES,

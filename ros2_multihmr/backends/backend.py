@@ -69,6 +69,8 @@ def open_backend(
     max_humans: int = 20,
     threads: int = 0,
     engine_cache: str = "",
+    cuda_graphs: bool = False,
+    compile: bool = False,
 ) -> Backend:
     """Reads weights and makes them ready to run.
 
@@ -82,6 +84,8 @@ def open_backend(
         max_humans: Most people per image.
         threads: CPU threads of the whole process; 0 leaves them as they are.
         engine_cache: Folder in which TensorRT keeps what it built; "" for ~/.cache/multihmr/tensorrt.
+        cuda_graphs: True to launch the network as one CUDA graph; of weights, on a GPU.
+        compile: True to let `torch.compile` make kernels for the backbone; of weights.
 
     Raises:
         WeightsError: The weights file is missing, damaged, or not what was expected.
@@ -99,13 +103,16 @@ def open_backend(
         raise ValueError(f"backend {backend} runs {ONNX_SUFFIX} files: write one with `multihmr export`")
     if is_onnx and backend == "torch":
         raise ValueError(f"{weights}: backend torch runs weights, not exports: use backend auto or onnxruntime")
+    if is_onnx and (cuda_graphs or compile):
+        raise ValueError(f"{weights}: cuda_graphs and compile are for weights, not exports: leave them false")
     if is_onnx:
         return _open_onnx(weights, device, backend, precision, settings, threads=threads, engine_cache=engine_cache)
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
     model = open_network(weights, **settings)
-    return TorchBackend(model, chosen, "float32" if precision == "auto" else precision)
+    used = "float32" if precision == "auto" else precision
+    return TorchBackend(model, chosen, used, cuda_graphs=cuda_graphs, compile=compile)
 
 
 def _open_onnx(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ros2_multihmr.backends.cuda_graphs import CudaRecorder, RecordedSteps
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
@@ -19,23 +21,41 @@ PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": to
 class TorchBackend:
     """Runs a network without gradients."""
 
-    def __init__(self, model: Network, device: torch.device | str = "cpu", precision: str = "float32") -> None:
+    def __init__(
+        self,
+        model: Network,
+        device: torch.device | str = "cpu",
+        precision: str = "float32",
+        *,
+        cuda_graphs: bool = False,
+        compile: bool = False,
+    ) -> None:
         """Moves the network to a device and keeps it.
 
         Args:
             model: The network; it is changed.
             device: Where it runs.
             precision: One of `PRECISIONS`, of the backbone; what decides who is a person stays in float32.
+            cuda_graphs: True to record the network once for each shape of images; on a GPU alone.
+            compile: True to let `torch.compile` make kernels for the backbone when it first sees images of a shape.
 
         Raises:
-            ValueError: No such precision.
+            ValueError: No such precision, or CUDA graphs without a CUDA GPU.
             MemoryError: The device has no room for it.
         """
         if precision not in PRECISIONS:
             raise ValueError(f"precision: expected {', '.join(PRECISIONS)}; got {precision!r}")
         self._device = torch.device(device)
+        if cuda_graphs and self._device.type != "cuda":
+            raise ValueError(f"cuda_graphs: needs a CUDA GPU, but the device is {self._device}; leave it false")
         model.backbone.set_precision(PRECISIONS[precision])
         self._model = model.eval().requires_grad_(False)
+        self._watchers: list[Callable[[Tensor, Tensor], None]] = []
+        self._seen: tuple[Tensor, ...] = ()
+        self._recorded = RecordedSteps(self._step, CudaRecorder(self._device)) if cuda_graphs else None
+        if compile:  # the forward alone: hooks stay outside, where they are called every time
+            backbone: Any = model.backbone
+            backbone.forward = torch.compile(backbone.forward, dynamic=False)
         self.load()
 
     @property
@@ -65,6 +85,8 @@ class TorchBackend:
 
     def unload(self) -> None:
         """Moves the network to the host's memory."""
+        if self._recorded is not None:
+            self._recorded.clear()
         self._model.to("cpu")
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -75,7 +97,14 @@ class TorchBackend:
         Args:
             take: Called with the pixels (B, 3, H, W) and the features (B, N, C) of their tokens, row by row.
         """
-        self._model.backbone.register_forward_hook(lambda _, inputs, tokens: take(inputs[0], tokens))
+        if not self._watchers:
+            self._model.backbone.register_forward_hook(self._see)
+            if self._recorded is not None:
+                self._recorded.clear()  # features were no output so far
+        self._watchers.append(take)
+
+    def _see(self, _: object, inputs: tuple[Tensor, ...], tokens: Tensor) -> None:
+        self._seen = inputs[0], tokens
 
     def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> RawOutputs:
         """Runs the network on B images, see `Backend.infer`.
@@ -85,13 +114,26 @@ class TorchBackend:
             MemoryError: The device has no room for this many images of this size.
         """
         check_inputs(pixels, k, self.config, self.window)
-        with torch.inference_mode(), _explain_memory(f"{len(pixels)} images of {self.config.image_size} px"):
-            outputs: RawOutputs = self._model(
-                pixels.to(self._device, torch.float32),
-                k.to(self._device, torch.float32),
-                torch.tensor(threshold, dtype=torch.float32, device=self._device),
+        with (
+            torch.inference_mode(),
+            _explain_memory(f"{len(pixels)} images of {self.config.image_size} px"),
+            _explain_compiler(),
+        ):
+            outputs = (self._step if self._recorded is None else self._recorded)(
+                pixels.to(self._device, torch.float32, non_blocking=True),
+                k.to(self._device, torch.float32, non_blocking=True),
+                torch.full((), threshold, dtype=torch.float32, device=self._device),
             )
-        return outputs
+        count = len(RawOutputs._fields)
+        for take in self._watchers:
+            take(*outputs[count:])
+        return RawOutputs(*outputs[:count])
+
+    def _step(self, pixels: Tensor, k: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+        """The network's outputs, and pixels and features if somebody watches."""
+        raw: RawOutputs = self._model(pixels, k, threshold)
+        seen, self._seen = self._seen, ()
+        return *raw, *seen
 
 
 def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig, window: TokenWindow | None) -> None:
@@ -128,4 +170,18 @@ def _explain_memory(what: str) -> Iterator[None]:
         first = text.split("\n")[0]
         raise MemoryError(
             f"no room for {what}: {first}. Use smaller weights, fewer images at once, or another device."
+        ) from error
+
+
+@contextmanager
+def _explain_compiler() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # that of torch.compile is one, and its class moved between releases
+        if type(error).__module__.split(".")[:2] not in (["torch", "_dynamo"], ["torch", "_inductor"]):
+            raise
+        reason = " ".join(str(error).split("\n")[:2])
+        raise ValueError(
+            f"compile: torch.compile cannot make kernels here ({reason}). It needs a C++ compiler for a CPU, and "
+            "Triton for a GPU; install them, or set compile to false."
         ) from error

@@ -58,9 +58,9 @@ def _with_padding(pixels: Tensor, down: int, across: int) -> Tensor:
     """Gives (B, 3, H, W) back the black pixels around it that were cut off, as far as somebody looks at them."""
     around = (across, across, down, down)
     outside = 1 - F.pad(torch.ones_like(pixels[:1, :1]), around)
-    # By way of 32 bits, as the pixels themselves come.
-    black = torch.tensor(BLACK, dtype=torch.float32, device=pixels.device)[:, None, None].to(pixels.dtype)
-    return F.pad(pixels, around) + black * outside
+    # By way of 32 bits, as the pixels themselves come; made where they lie: CUDA graphs take nothing from the host.
+    black = [torch.full((1, 1, 1), value, dtype=torch.float32, device=pixels.device) for value in BLACK]
+    return F.pad(pixels, around) + torch.cat(black).to(pixels.dtype) * outside
 
 
 _STEMS = {"patch": PatchEmbedding, "conv": ConvStem}
