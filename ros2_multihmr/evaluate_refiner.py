@@ -41,7 +41,7 @@ from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import setting
 
-NAME, PICTURE = "refiner", "refiner_features.png"
+NAME, PICTURE = "second_looks", "second_looks_features.png"
 _SEED_ENDING = re.compile(r"[-_.]?s(eed)?[-_]?\d+$")
 _DEFAULTS = RefinerConfig()
 

@@ -177,13 +177,13 @@ def test_the_verb_makes_tables_and_goes_on(tmp_path, monkeypatch, capsys):
     arguments = ["evaluate", "refiner", "--data", str(data), "--out", str(tmp_path / "out"), "--weights", "untrained"]
     arguments += ["--report", str(tmp_path / "report"), "--min-px", "1", "--networks", *networks]
     assert cli.main([*arguments, "--distance-people", "3"]) == 0
-    result = json.loads((tmp_path / "out/refiner.json").read_text())
+    result = json.loads((tmp_path / "out/second_looks.json").read_text())
     assert [row["label"] for row in result["rows"]] == [FIRST, "five", "one"]
     assert result["rows"][0]["measures"]["root_m"]["value"] < 1e-3
     assert result["rows"][1]["refined"] > 0.5 and result["rows"][1]["measures"]["root_m"]["value"] > 1e-3
     assert len(result["rows"][1]["networks"]) == 2 and len(result["distances"]) == 2
-    page = (tmp_path / "report/refiner.md").read_text()
-    assert CROPS in page and (tmp_path / "report/refiner_features.png").is_file()
+    page = (tmp_path / "report/second_looks.md").read_text()
+    assert CROPS in page and (tmp_path / "report/second_looks_features.png").is_file()
     before = len(calls)
     assert cli.main([*arguments, "--distance-people", "0"]) == 0
     assert len(calls) == before, "nothing is found or refined again"
