@@ -26,36 +26,45 @@ class Verb(NamedTuple):
 
 VERBS = {
     "run": Verb("ros2_multihmr.ros.run", "camera and node in one go, with a live table of rates"),
-    "predict": Verb("ros2_multihmr.predict", "people in pictures and videos into files, without ROS", ("images",)),
+    "predict": Verb(
+        "ros2_multihmr.verbs.predict", "people in pictures and videos into files, without ROS", ("images",)
+    ),
     "info": Verb(
-        "ros2_multihmr.info", "what is installed, or what a weights file holds; with remedies", optional=("weights",)
+        "ros2_multihmr.verbs.info",
+        "what is installed, or what a weights file holds; with remedies",
+        optional=("weights",),
     ),
-    "convert": Verb("ros2_multihmr.convert", "weights, official ones too, to safetensors", ("weights",)),
+    "convert": Verb("ros2_multihmr.verbs.convert", "weights, official ones too, to safetensors", ("weights",)),
     "export": Verb("ros2_multihmr.export", "weights to ONNX, checked against PyTorch", ("weights",)),
-    "synthesize": Verb("ros2_multihmr.synthesize", "synthetic people with exact truth, to train and to evaluate on"),
+    "synthesize": Verb(
+        "ros2_multihmr.verbs.synthesize", "synthetic people with exact truth, to train and to evaluate on"
+    ),
     "synthesize clip": Verb("ros2_multihmr.synthesis.make_clip", "a clip of synthetic people who walk and stand"),
-    "train": Verb("ros2_multihmr.train", "a recipe and a folder of samples to weights"),
-    "evaluate": Verb("ros2_multihmr.evaluate", "a network's errors on images with truth, beside trivial predictors"),
-    "evaluate calibrate": Verb("ros2_multihmr.calibrate", "moves scores, so that .3 is the best threshold"),
+    "train": Verb("ros2_multihmr.verbs.train", "a recipe and a folder of samples to weights"),
+    "evaluate": Verb(
+        "ros2_multihmr.verbs.evaluate", "a network's errors on images with truth, beside trivial predictors"
+    ),
+    "evaluate calibrate": Verb("ros2_multihmr.verbs.calibrate", "moves scores, so that .3 is the best threshold"),
     "evaluate calibrate-covariance": Verb(
-        "ros2_multihmr.calibrate_covariance", "measures how sure the places are, and writes it beside the weights"
+        "ros2_multihmr.verbs.calibrate_covariance", "measures how sure the places are, and writes it beside the weights"
     ),
     "evaluate refiner": Verb(
-        "ros2_multihmr.evaluate_refiner", "what a second look gains: against one crop, by crops, by what is left out"
-    ),
-    "evaluate refiner": Verb(
-        "ros2_multihmr.evaluate_refiner", "what a second look gains: against one crop, by crops, by what is left out"
+        "ros2_multihmr.verbs.evaluate_refiner",
+        "what a second look gains: against one crop, by crops, by what is left out",
     ),
     "evaluate freeze": Verb("ros2_multihmr.evaluation.freeze", "the held-out benchmark's specification, made once"),
     "demo": Verb("ros2_multihmr.ros.demo", "photographs and a clip with known truth through the whole graph"),
-    "benchmark": Verb("ros2_multihmr.benchmark", "the network's time per stage, by setting and number of people"),
-    "benchmark padding": Verb("ros2_multihmr.padding_benchmark", "what leaving the padding out saves and changes"),
-    "benchmark startup": Verb("ros2_multihmr.startup", "time and memory until the first image is done"),
+    "benchmark": Verb("ros2_multihmr.verbs.benchmark", "the network's time per stage, by setting and number of people"),
+    "benchmark padding": Verb(
+        "ros2_multihmr.verbs.padding_benchmark", "what leaving the padding out saves and changes"
+    ),
+    "benchmark startup": Verb("ros2_multihmr.verbs.startup", "time and memory until the first image is done"),
     "benchmark proximity": Verb(
-        "ros2_multihmr.proximity_benchmark", "distances of a robot's links to people, and capsules: time and truth"
+        "ros2_multihmr.verbs.proximity_benchmark",
+        "distances of a robot's links to people, and capsules: time and truth",
     ),
     "benchmark refiner": Verb(
-        "ros2_multihmr.refiner_benchmark", "time of a second look at ten people, from pixels or from features"
+        "ros2_multihmr.verbs.refiner_benchmark", "time of a second look at ten people, from pixels or from features"
     ),
     "benchmark node": Verb(
         "ros2_multihmr.ros.node_benchmark", "what the node adds to the network's time, or the whole chain, per stage"

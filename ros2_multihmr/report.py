@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ros2_multihmr.folders import make_folder
+from ros2_multihmr.files.folders import make_folder
 
 
 @dataclass(frozen=True)

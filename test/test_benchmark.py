@@ -10,8 +10,7 @@ import pytest
 from multihmr.msg import HumanArray
 from rclpy.serialization import serialize_message
 
-from ros2_multihmr import cli, startup
-from ros2_multihmr.benchmark import stage_times
+from ros2_multihmr import cli
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
 from ros2_multihmr.ros import soak
@@ -20,6 +19,8 @@ from ros2_multihmr.ros.processes import DISCOVERY_VARIABLE
 from ros2_multihmr.ros.sink import Arrival, age_ms, arrivals
 from ros2_multihmr.ros.soak import judge
 from ros2_multihmr.ros.transport_benchmark import Options, environments, measure
+from ros2_multihmr.verbs import startup
+from ros2_multihmr.verbs.benchmark import stage_times
 
 
 def test_stage_times_are_medians_with_a_total():

@@ -8,9 +8,10 @@ import pytest
 import torch
 from small_network import small_inputs, small_network
 
-from ros2_multihmr import calibrate, cli
-from ros2_multihmr.calibrate import Found, best_threshold, move_scores, sweep
+from ros2_multihmr import cli
 from ros2_multihmr.model.checkpoint import save_weights
+from ros2_multihmr.verbs import calibrate
+from ros2_multihmr.verbs.calibrate import Found, best_threshold, move_scores, sweep
 
 PERSON = np.stack(np.meshgrid([0.0, 30.0], [0.0, 80.0]), axis=-1).reshape(1, 4, 2)
 

@@ -147,9 +147,8 @@ def test_defects_are_not_hidden(monkeypatch):
 
 
 def test_predict_needs_no_ros():
-    code = (
-        "import sys; sys.modules['rclpy'] = None; import ros2_multihmr.cli, ros2_multihmr.predict, ros2_multihmr.info"
-    )
+    modules = "ros2_multihmr.cli, ros2_multihmr.verbs.predict, ros2_multihmr.verbs.info"
+    code = f"import sys; sys.modules['rclpy'] = None; import {modules}"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

@@ -8,10 +8,11 @@ import pytest
 from safetensors import safe_open
 from small_network import small_network
 
-from ros2_multihmr import calibrate_covariance, cli
+from ros2_multihmr import cli
 from ros2_multihmr.evaluation.coverage import PlaceErrors, fit, inside, inside_covariance
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY, load_weights, rewrite_config, save_weights
 from ros2_multihmr.uncertainty import ASSUMED, Sigmas, choose_sigmas, pose_covariance
+from ros2_multihmr.verbs import calibrate_covariance
 
 FOCAL_PX = 200.0
 

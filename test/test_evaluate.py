@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from synthetic_smplx import write_smplx
 
-from ros2_multihmr import cli, evaluate
+from ros2_multihmr import cli
 from ros2_multihmr.body import create_body
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.evaluation import benchmark as benchmarks
@@ -30,6 +30,7 @@ from ros2_multihmr.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.sample import Labels, Sample
 from ros2_multihmr.samples.shards import write_shard
+from ros2_multihmr.verbs import evaluate
 
 BODY = create_body("anny")
 CAMERA = Camera.from_fov(160, 120, 60.0)

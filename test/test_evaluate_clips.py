@@ -10,9 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ros2_multihmr import cli, evaluate
+from ros2_multihmr import cli
 from ros2_multihmr.body import create_body
-from ros2_multihmr.evaluate_clips import evaluate_clips, sigmas_text
 from ros2_multihmr.evaluation.clip_page import ClipPage, covered_range
 from ros2_multihmr.evaluation.clip_runs import METHODS, NETWORK, NOISE, judge
 from ros2_multihmr.evaluation.clip_truth import walk_of, who_of
@@ -25,6 +24,8 @@ from ros2_multihmr.synthesis.clips import ClipConfig, clip
 from ros2_multihmr.synthesis.motion import Stay, Walk, course
 from ros2_multihmr.synthesis.plays import KINDS, play, taken_s
 from ros2_multihmr.uncertainty import Sigmas
+from ros2_multihmr.verbs import evaluate
+from ros2_multihmr.verbs.evaluate_clips import evaluate_clips, sigmas_text
 
 LONG = ClipConfig(duration_s=7.0, rate_hz=15.0)
 TINY = ClipSet("tiny", 0, 1, ClipConfig(longer_side=64, duration_s=3.0, rate_hz=3.0))

@@ -8,10 +8,9 @@ import pytest
 import torch
 from test_evaluate import BODY, SAMPLES, kept, truth_as_guess
 
-from ros2_multihmr import cli, evaluate_refiner
+from ros2_multihmr import cli
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.evaluate_refiner import label_of
 from ros2_multihmr.evaluation.crop_distances import distance_picture, distance_section, distances_of
 from ros2_multihmr.evaluation.crop_errors import compare_people, face_vertices
 from ros2_multihmr.evaluation.crop_judge import FIRST, MEASURES, Judge, Row, Run, rows_of
@@ -22,6 +21,8 @@ from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.shards import write_shard
 from ros2_multihmr.training.crop_start import start_multi_crop
+from ros2_multihmr.verbs import evaluate_refiner
+from ros2_multihmr.verbs.evaluate_refiner import label_of
 
 TINY = {
     "crop_height": 28, "crop_width": 28, "width": 32, "depth": 1, "heads": 2, "fusion_width": 32, "num_bands": 4,

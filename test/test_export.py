@@ -14,7 +14,6 @@ import torch
 from small_network import SMALL, small_inputs, small_network
 from torch import Tensor
 
-from ros2_multihmr import info
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import describe_file, open_backend
@@ -26,6 +25,7 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.synthesis.clip_file import shipped_clip
+from ros2_multihmr.verbs import info
 
 onnx = pytest.importorskip("onnx", reason="export is an optional extra")
 pytest.importorskip("onnxruntime", reason="export is an optional extra")

@@ -8,10 +8,11 @@ import torch
 from official_recipe import golden, official_state
 from small_network import small_network
 
-from ros2_multihmr import cli, info
-from ros2_multihmr.info import Options, collect
+from ros2_multihmr import cli
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
+from ros2_multihmr.verbs import info
+from ros2_multihmr.verbs.info import Options, collect
 
 
 def _by_subject(options=Options()):  # noqa: B008

@@ -15,7 +15,7 @@ from ros2_multihmr.calibration import Calibration, write_calibration
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.model.multi_crop_checkpoint import save_multi_crop
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.sources import read_image

@@ -6,8 +6,8 @@ from rich.console import Console
 from small_refiner import ANYBODY, BODY, small_estimator, small_second_network
 
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.refiner_benchmark import HEADINGS, STAGES, Options, measure, standing
 from ros2_multihmr.refining.refiner import Refiner
+from ros2_multihmr.verbs.refiner_benchmark import HEADINGS, STAGES, Options, measure, standing
 
 
 def test_every_kind_has_a_row() -> None:

@@ -26,7 +26,7 @@ from ros2_multihmr.samples.contact_sheet import contact_sheet
 from ros2_multihmr.samples.manifest import Manifest
 from ros2_multihmr.samples.sample import Labels, Sample
 from ros2_multihmr.samples.shards import ShardReader
-from ros2_multihmr.synthesize import Options, synthesize_folder
+from ros2_multihmr.verbs.synthesize import Options, synthesize_folder
 
 WHO_WROTE = "pids"
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from training_fakes import write_data
 
 from ros2_multihmr.cli import main
-from ros2_multihmr.train import _new_folder
 from ros2_multihmr.training.checkpoints import newest_checkpoint
 from ros2_multihmr.training.run_folder import RunFolder
+from ros2_multihmr.verbs.train import _new_folder
 
 STEPS = 40
 SETTINGS = (

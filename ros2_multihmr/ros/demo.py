@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.ros.demo_report import Part, answers_of, problems, read_recording
 from ros2_multihmr.ros.demo_sender import READY_S, DemoError, Sender, failure
 from ros2_multihmr.ros.demo_show import show, show_advice, write_pictures

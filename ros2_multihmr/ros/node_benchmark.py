@@ -22,7 +22,6 @@ from rich.console import Console
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.onnxruntime_backend import ONNX_SUFFIX
-from ros2_multihmr.benchmark import stage_times, times_section
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
@@ -42,6 +41,7 @@ from ros2_multihmr.ros.sink import Arrival, arrivals
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.verbs.benchmark import stage_times, times_section
 
 _WARM_UP = 10
 _MOST_CANDIDATES, _LOWEST_SCORE = 200, 1e-6  # suppressed candidates have the score 0

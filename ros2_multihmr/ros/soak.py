@@ -20,7 +20,7 @@ from scipy.stats import theilslopes
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.backend import choose_device
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder
+from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.turns import Latency
 from ros2_multihmr.report import Section, tell
@@ -30,7 +30,7 @@ from ros2_multihmr.ros.sink import MODULE as SINK_MODULE
 from ros2_multihmr.ros.sink import Arrival, arrivals
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
-from ros2_multihmr.startup import memory_mb
+from ros2_multihmr.verbs.startup import memory_mb
 
 _HEADINGS = ("what", "value")
 _READY_S, _SAMPLE_S, _FOV_DEG = 180.0, 1.0, 60.0

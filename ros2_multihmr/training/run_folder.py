@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ros2_multihmr import __version__
+from ros2_multihmr.files.folders import make_folder
 from ros2_multihmr.files.whole_file import whole_file
-from ros2_multihmr.folders import make_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.training.checkpoints import FOLDER
 from ros2_multihmr.training.recipe import Recipe, load_recipe, save_recipe

@@ -16,7 +16,6 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.evaluate_clips import evaluate_clips
 from ros2_multihmr.evaluation.benchmark import (
     CLIPS,
     DEFAULT_CACHE,
@@ -35,11 +34,12 @@ from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.evaluation.predictors import BoxSize, ConstantDepth, MeanPose, Predictor
 from ros2_multihmr.evaluation.scoring import Scores, score
 from ros2_multihmr.evaluation.specification import SPECIFICATIONS
-from ros2_multihmr.finding import predict, run_facts
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
 from ros2_multihmr.samples.manifest import MANIFEST
 from ros2_multihmr.settings import setting
+from ros2_multihmr.verbs.evaluate_clips import evaluate_clips
+from ros2_multihmr.verbs.finding import predict, run_facts
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ from ros2_multihmr.evaluation.pictures import humans_of
 from ros2_multihmr.evaluation.predictions import PredictionFolder
 from ros2_multihmr.evaluation.rendered_clips import BODY, ClipSet, RenderedClip, fill, missing, open_clips, samples_of
 from ros2_multihmr.evaluation.tracking import Frame, identities
-from ros2_multihmr.finding import predict, run_facts
-from ros2_multihmr.folders import make_folder
+from ros2_multihmr.files.folders import make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.preprocess import network_view
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.uncertainty import ASSUMED, Sigmas, choose_sigmas
+from ros2_multihmr.verbs.finding import predict, run_facts
 
 BENCHMARK = ClipSet(CLIPS, first_seed=0, seeds=3)
 _SOMEBODY = Frame(np.zeros(1, np.int64), np.zeros((1, 3)), np.zeros(1, np.int64), np.zeros((1, 3)))

@@ -15,7 +15,7 @@ from ros2_multihmr.calibration import Calibration, read_calibration
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay

@@ -18,8 +18,6 @@ from ros2_multihmr import report
 from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.estimator import Estimator, create_estimator
-from ros2_multihmr.evaluate import Options as EvaluateOptions
-from ros2_multihmr.evaluate import open_benchmark
 from ros2_multihmr.evaluation.benchmark import CLIPS, Benchmark
 from ros2_multihmr.evaluation.crop_distances import (
     Distances,
@@ -32,14 +30,16 @@ from ros2_multihmr.evaluation.crop_errors import compare_people
 from ros2_multihmr.evaluation.crop_judge import FIRST, Run, to_values
 from ros2_multihmr.evaluation.crop_tables import sections
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
-from ros2_multihmr.finding import run_facts
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.model.embedded import EMBEDDED_REFINER, open_multi_crop
 from ros2_multihmr.refining.refiner import Refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import setting
+from ros2_multihmr.verbs.evaluate import Options as EvaluateOptions
+from ros2_multihmr.verbs.evaluate import open_benchmark
+from ros2_multihmr.verbs.finding import run_facts
 
 NAME, PICTURE = "second_looks", "second_looks_features.png"
 _SEED_ENDING = re.compile(r"[-_.]?s(eed)?[-_]?\d+$")

@@ -20,20 +20,20 @@ from ros2_multihmr.assets import asset
 from ros2_multihmr.body import create_body
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.evaluate_clips import render
 from ros2_multihmr.evaluation.benchmark import DEFAULT_CACHE, Benchmark, open_folder
 from ros2_multihmr.evaluation.clip_truth import who_of
 from ros2_multihmr.evaluation.coverage import PlaceErrors, fit, inside
 from ros2_multihmr.evaluation.geometry import BODY, places
 from ros2_multihmr.evaluation.rendered_clips import BODY as CLIPS_BODY
 from ros2_multihmr.evaluation.rendered_clips import ClipSet, samples_of
-from ros2_multihmr.folders import file_beside
+from ros2_multihmr.files.folders import file_beside
 from ros2_multihmr.model.checkpoint import OWN_SUFFIX, rewrite_config
 from ros2_multihmr.model.embedded import EMBEDDED
 from ros2_multihmr.preprocess import network_view
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import setting
 from ros2_multihmr.synthesis.clips import ClipConfig
+from ros2_multihmr.verbs.evaluate_clips import render
 
 SEEDS = ClipSet("calibration", 1000, seeds=40, config=ClipConfig(duration_s=7.0, rate_hz=1.0))
 _HIPS = [BODY.index("left_hip"), BODY.index("right_hip")]

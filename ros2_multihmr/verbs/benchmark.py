@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from ros2_multihmr import startup
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.folders import check_folder
+from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.beside import COVERS
 from ros2_multihmr.measuring.beside import HEADINGS as BESIDE
@@ -24,6 +23,7 @@ from ros2_multihmr.measuring.limits import machine_text, plain_settings
 from ros2_multihmr.measuring.options import Options
 from ros2_multihmr.report import Section, tell
 from ros2_multihmr.sources import read_image
+from ros2_multihmr.verbs import startup
 
 HEADINGS = ("stage", "median [ms]", "95 % [ms]", "share")
 

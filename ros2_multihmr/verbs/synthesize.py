@@ -16,8 +16,8 @@ from rich.text import Text
 from ros2_multihmr import __version__
 from ros2_multihmr.body import create_body
 from ros2_multihmr.files.folder_lock import only_writer
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.files.whole_file import whole_file
-from ros2_multihmr.folders import check_folder, make_folder
 from ros2_multihmr.samples.bulk import Done, Job, Make, produce
 from ros2_multihmr.samples.codec import IMAGE_FORMATS
 from ros2_multihmr.samples.contact_sheet import contact_sheet

@@ -95,7 +95,7 @@ def collect(options: Options) -> list[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    yield Finding("multihmr", f"{__version__}, {Path(__file__).parent}")
+    yield Finding("multihmr", f"{__version__}, {Path(__file__).parents[1]}")
     yield Finding("Python", f"{platform.python_version()}, {sys.prefix}")
     yield Finding("machine", f"{cpu_name()}, {usable_cores()} cores, {memory_bytes() / 2**30:.1f} GiB")
 

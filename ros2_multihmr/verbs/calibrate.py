@@ -28,7 +28,7 @@ from ros2_multihmr.evaluation.geometry import BODY_POINTS, describe
 from ros2_multihmr.evaluation.matching import match
 from ros2_multihmr.evaluation.predictions import Prediction
 from ros2_multihmr.evaluation.predictors import MIN_VISIBILITY
-from ros2_multihmr.folders import file_beside
+from ros2_multihmr.files.folders import file_beside
 from ros2_multihmr.model.checkpoint import OWN_SUFFIX, load_weights, save_weights
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.rotations import rotvec_to_rotmat

@@ -22,7 +22,7 @@ from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folder_lock import only_writer
-from ros2_multihmr.folders import check_folder, make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay

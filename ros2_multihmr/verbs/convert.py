@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ros2_multihmr.folders import file_beside
+from ros2_multihmr.files.folders import file_beside
 from ros2_multihmr.settings import Settings, setting
 
 

@@ -24,7 +24,7 @@ from ros2_multihmr.report import Section, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.stopwatch import Stopwatch
 
-_MODULE = "ros2_multihmr.startup"
+_MODULE = "ros2_multihmr.verbs.startup"
 HEADINGS = ("stage", "time [s]", "memory kept [MB]", "memory in passing [MB]")
 LIBRARIES, FIRST_IMAGE, TOTAL = "libraries", "first image", "total"
 _CLEAR = Path("/proc/self/clear_refs")

@@ -15,7 +15,6 @@ from rich.progress import track
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import Agreement, compare
 from ros2_multihmr.backends.torch_backend import TorchBackend
-from ros2_multihmr.benchmark import StageTime, stage_times
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
@@ -28,6 +27,7 @@ from ros2_multihmr.report import Section, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
+from ros2_multihmr.verbs.benchmark import StageTime, stage_times
 
 HEADINGS = ("stage", "square, median [ms]", "95 % [ms]", "cut, median [ms]", "95 % [ms]", "cut / square")
 STAGES = ("preprocess", "network")  # the others know nothing of the padding
