@@ -87,7 +87,7 @@ class SmoothingConfig(Settings):
 
     smooth: bool = setting(False, "Smooth the people's motion; needs the tracker", runtime=True)
     smooth_across_hz: float = setting(
-        1.0, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
+        0.8, "Cutoff of the position across the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
     )
     smooth_along_hz: float = setting(
         0.3, "Cutoff of the position along the ray, for steady motion [Hz]; 0: raw", low=0.0, high=100.0, runtime=True
