@@ -156,7 +156,8 @@ class Poisoned(torch.nn.Module):
     def __init__(self, objective, bad) -> None:
         super().__init__()
         self.objective, self.bad, self.calls = objective, bad, 0
-        self.body, self.model, self.counts, self.save = objective.body, objective.model, objective.counts, objective.save
+        self.body, self.model = objective.body, objective.model
+        self.counts, self.save = objective.counts, objective.save
 
     def forward(self, batch, counts=None) -> Losses:
         losses = self.objective(batch, counts)
