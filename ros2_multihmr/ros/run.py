@@ -20,6 +20,7 @@ from rich.markup import escape
 
 from ros2_multihmr.calibration import read_calibration
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.params_file import check_params_file
@@ -45,7 +46,7 @@ _LAST_IMAGE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Options(EstimatorConfig, CameraConfig):
+class Options(EstimatorConfig, RefinerConfig, CameraConfig):
     """Starts a camera and the node, shows what flows, and stops both on Ctrl-C."""
 
     params_file: str = setting("", "ROS parameter file for the node, beside the flags here")
@@ -104,7 +105,7 @@ def stop_signals() -> Iterator[threading.Event]:
 def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Event) -> int:
     transport = {"image_transport": options.image_transport} if options.image_transport != "raw" else {}
     file = ["--params-file", options.params_file] if options.params_file else []
-    group.start("node", NODE_MODULE, [*node_arguments(options, **transport), *file])
+    group.start("node", NODE_MODULE, [*node_arguments(options, **changed(options, RefinerConfig), **transport), *file])
     if options.record:
         more = {"outputs": options.record_outputs} if options.record_outputs else {}
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record, **more}))
