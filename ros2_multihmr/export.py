@@ -20,7 +20,11 @@ class Options(Settings):
     weights: str = setting("", "Weights file: an official checkpoint (.pt) or one of this package (.safetensors)")
     out: str = setting("", "File to write, ending in .onnx; empty: beside the weights, with that ending")
     dynamic_batch: bool = setting(False, "Take any number of images at once; otherwise one")
-    half: bool = setting(False, "16-bit numbers in the backbone")
+    precision: str = setting(
+        "float32",
+        "Of the backbone; int8 is for ONNX Runtime on processors with VNNI or AMX",
+        choices=("float32", "float16", "int8"),
+    )
     max_humans: int = setting(20, "Most people in one image; fixed in the file", low=1, high=200)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)
     cut_for: str = setting(
@@ -40,7 +44,7 @@ def main(options: Options) -> int:
                 source,
                 out,
                 dynamic_batch=options.dynamic_batch,
-                half=options.half,
+                precision=options.precision,
                 max_humans=options.max_humans,
                 nms_kernel=options.nms_kernel,
                 cut_for=_size(options.cut_for) if options.cut_for else None,

@@ -96,7 +96,7 @@ def test_files_for_one_image_take_several_one_by_one(exported: ExportReport) -> 
 
 
 def test_sixteen_bits(weights: Path, tmp_path: Path, exported: ExportReport) -> None:
-    report = export_onnx(weights, tmp_path / "half.onnx", half=True, max_humans=12)
+    report = export_onnx(weights, tmp_path / "half.onnx", precision="float16", max_humans=12)
     assert report.precision == "float16" and report.file_bytes < exported.file_bytes
     assert report.agreement.beyond(TOLERANCES["float32"]) != [] == report.agreement.beyond(TOLERANCES["float16"])
 

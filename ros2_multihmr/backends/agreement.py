@@ -31,6 +31,15 @@ TOLERANCES = {
         "shape": 2e-1,
         "expression": 2e-1,
     },
+    "int8": {
+        "lost": 0.2,
+        "scores": 1e-1,
+        "loc_px": 4.0,
+        "depth": 1e-1,
+        "rotmats": 1.0,
+        "shape": 5e-1,
+        "expression": 5e-1,
+    },
 }
 
 

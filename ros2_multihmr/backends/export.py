@@ -25,6 +25,8 @@ from torch import Tensor
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
 from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
+from ros2_multihmr.backends.quantise import fold_scales, quantise, use_runtime_kernels
+from ros2_multihmr.backends.torch_backend import PRECISIONS as TORCH_PRECISIONS
 from ros2_multihmr.files.whole_file import whole_file
 from ros2_multihmr.model.checkpoint import CONFIG_KEY, LICENCE_KEY
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, MultiHMRConfig
@@ -41,6 +43,7 @@ PEOPLE = 6  # at most, per image, that the check looks for
 MAX_BYTES = 2**31 - 2**20  # of a file without a second one beside it
 MAX_BATCH = 64
 PRECISION_KEY = "multihmr_precision"
+PRECISIONS = tuple(TOLERANCES)  # "float16" and "int8": of the backbone
 _NEEDS = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -51,7 +54,7 @@ class ExportReport:
     Attributes:
         path: The file.
         file_bytes: Its size.
-        precision: "float32", or "float16" for a backbone in 16 bits.
+        precision: One of `PRECISIONS`.
         dynamic_batch: True if it takes any number of images at once.
         agreement: How far ONNX Runtime and PyTorch were apart in the check.
     """
@@ -68,7 +71,7 @@ def export_onnx(
     out: str | Path,
     *,
     dynamic_batch: bool = False,
-    half: bool = False,
+    precision: str = "float32",
     max_humans: int = 20,
     nms_kernel: int = 3,
     cut_for: tuple[int, int] | None = None,
@@ -79,7 +82,8 @@ def export_onnx(
         weights: A weights file; "" for the network that comes with the package; "untrained" for the stand-in.
         out: File to write, ending in .onnx.
         dynamic_batch: True for any number of images at once; False for one, which TensorRT likes better.
-        half: True to compute the backbone in 16 bits; what decides who is a person stays in 32.
+        precision: "float16" computes the backbone in 16 bits; "int8" multiplies the matrices of its blocks in 8, for
+            processors, through ONNX Runtime alone. What decides who is a person stays in 32.
         max_humans: Slots for people in one image.
         nms_kernel: Side of the window in which only the best score survives [tokens].
         cut_for: Width and height of the images [px], to leave out the tokens of their padding. The graph's shapes are
@@ -88,12 +92,16 @@ def export_onnx(
 
     Raises:
         WeightsError: The weights are missing, damaged, or not what was expected.
-        ValueError: Another ending, a package is missing, or the file would be too big; says what to do.
+        ValueError: Another ending or precision, a package is missing, or the file would be too big; says what to do.
         ArithmeticError: The file's outputs differ from PyTorch's; nothing is written.
     """
     out = Path(out).expanduser()
     if out.suffix != ONNX_SUFFIX:
         raise ValueError(f"{out}: expected a name ending in {ONNX_SUFFIX}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision: expected {', '.join(PRECISIONS)}; got {precision!r}")
+    if precision == "int8" and dynamic_batch:
+        raise ValueError("precision int8: takes one image at a time, several one by one: leave dynamic_batch out")
     if missing := [name for name in _NEEDS if importlib.util.find_spec(name) is None]:
         raise ValueError(f"export needs {', '.join(missing)}: pip install {' '.join(missing)}")
     settings = {"max_humans": max_humans, "nms_kernel": nms_kernel}
@@ -103,11 +111,13 @@ def export_onnx(
             f"{weights}: carries a SMPL-X body of its own, which an {ONNX_SUFFIX} file has no place for: run the "
             "weights themselves, or what `multihmr convert` makes of them"
         )
-    precision = "float16" if half else "float32"
     grid = model.config.grid
     window = TokenWindow.of_image(*cut_for, grid, max_humans) if cut_for else TokenWindow.whole(grid)
     checks = [_check_of(model, window.of_square(pixels), k) for pixels, k in check_inputs_of(model.config)]
-    model.backbone.set_precision(torch.float16 if half else torch.float32)
+    if precision == "int8":
+        fold_scales(model.backbone)
+    else:
+        model.backbone.set_precision(TORCH_PRECISIONS[precision])
     with whole_file(out) as part:
         _write(model, window, part, dynamic_batch, precision)
         backend = OnnxRuntimeBackend(part)
@@ -161,20 +171,25 @@ def _write(model: Network, window: TokenWindow, path: Path, dynamic_batch: bool,
         )
     proto = program.model_proto
     if proto.ByteSize() > MAX_BYTES:
-        raise ValueError(f"{path}: the network needs more than 2 GiB, the most of an ONNX file; export it with half")
+        raise ValueError(f"{path}: the network needs more than 2 GiB, the most of an ONNX file; export it in float16")
     config = json.dumps(dataclasses.asdict(model.config))
     licence = licence_of(model.config)
     metadata = {CONFIG_KEY: config, PRECISION_KEY: precision} | ({LICENCE_KEY: licence} if licence else {})
     for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value)
-    onnx.save(proto, str(path))
+    if precision != "int8":
+        onnx.save(proto, str(path))
+        return
+    use_runtime_kernels(proto, model.config.depth, model.config.heads)
+    quantise(proto, path, model.config.depth)
 
 
 def _require_agreement(agreement: Agreement, precision: str, out: Path) -> None:
     if faults := agreement.beyond(TOLERANCES[precision]):
         raise ArithmeticError(
             f"{out}: not written: ONNX Runtime's outputs differ from PyTorch's ({'; '.join(faults)}). "
-            "Other versions of torch, onnxscript or onnxruntime may do better; float16 overflows in some networks."
+            "Other versions of torch, onnxscript or onnxruntime may do better; float16 overflows in some networks; "
+            "int8 wants a processor with VNNI or AMX."
         )
 
 
