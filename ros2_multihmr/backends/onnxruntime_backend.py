@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "Tensorrt
 ENGINE_CACHE = "~/.cache/multihmr/tensorrt"
 _AGAIN = "write it again with `multihmr export`"
 _ERRORS_ONLY = 3
+_TYPES = {"tensor(float)": torch.float32, "tensor(bool)": torch.bool, "tensor(int64)": torch.int64}
 
 
 class OnnxRuntimeBackend:
@@ -100,19 +101,35 @@ class OnnxRuntimeBackend:
             ValueError: Arrays of the wrong shape.
         """
         check_inputs(pixels, k, self._config, self._window)
-        images, cameras = (tensor.detach().cpu().float().contiguous().numpy() for tensor in (pixels, k))
-        step = 1 if self._one_by_one else len(images)
-        parts = [
-            self._run(images[first : first + step], cameras[first : first + step], threshold)
-            for first in range(0, len(images), step)
+        images, cameras = (tensor.detach().to(self._device, torch.float32).contiguous() for tensor in (pixels, k))
+        limit = torch.full((), threshold, dtype=torch.float32, device=self._device)
+        found = [
+            torch.empty(len(images), *value.shape[1:], dtype=_TYPES[value.type], device=self._device)
+            for value in self._session.get_outputs()
         ]
-        return RawOutputs(*(torch.from_numpy(np.concatenate(arrays)).to(self._device) for arrays in zip(*parts)))
+        if self._device.type == "cuda":  # ONNX Runtime works in a stream of its own
+            torch.cuda.current_stream(self._device).synchronize()
+        for first in range(0, len(images), step := 1 if self._one_by_one else len(images)):
+            rows = slice(first, first + step)
+            self._run([images[rows], cameras[rows], limit], [values[rows] for values in found])
+        return RawOutputs(*found)
 
-    def _run(self, images: Any, cameras: Any, threshold: float) -> list[Any]:
-        outputs: list[Any] = self._session.run(
-            list(RawOutputs._fields), dict(zip(INPUTS, (images, cameras, np.array(threshold, np.float32))))
-        )
-        return outputs
+    def _run(self, given: Sequence[Tensor], found: Sequence[Tensor]) -> None:
+        """Runs the file from these tensors into those, which it reads and writes where they lie."""
+        binding = self._session.io_binding()
+        for name, tensor in zip(INPUTS, given, strict=True):
+            binding.bind_input(name, *self._place(tensor))
+        for name, tensor in zip(RawOutputs._fields, found, strict=True):
+            if tensor.numel():
+                binding.bind_output(name, *self._place(tensor))
+            else:  # no memory, no place
+                binding.bind_output(name)
+        self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+
+    def _place(self, tensor: Tensor) -> tuple[str, int, Any, tuple[int, ...], int]:
+        kind = np.dtype(str(tensor.dtype).removeprefix("torch.")).type
+        return self._device.type, self._device.index or 0, kind, tuple(tensor.shape), tensor.data_ptr()
 
 
 def open_session(path: Path, providers: list[tuple[str, dict[str, Any]]], threads: int) -> Any:
