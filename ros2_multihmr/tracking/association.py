@@ -33,7 +33,7 @@ _SWING_M = 0.02  # of the hips, while walking
 _POSE_DRIFT = 0.3  # how fast a pose that is not seen becomes uncertain [m/s]
 # Re-entry: who left may have turned and run; who comes back must be as tall, and there must not be two such people.
 _RETURN_SPEED, _RETURN_M = 0.5, 0.4
-_RETURN_SIZE, _RETURN_DISTANCE, _RETURN_MARGIN = 3.0, 2.0, 1.0
+_RETURN_SIZE, _RETURN_DISTANCE, _RETURN_MARGIN, _RETURN_ONCE = 3.0, 2.0, 1.0, 4.0
 
 
 class Looks(NamedTuple):
@@ -173,8 +173,13 @@ def _and_then(cost: Array, tracks: Indices, people: Indices, allowed: NDArray[np
     return np.concatenate([tracks, rows[more]]), np.concatenate([people, columns[who]])
 
 
-def returning(places: Array, size: Array, away_s: Array, seen: Seen, size_sigma_m: Array) -> tuple[Indices, Indices]:
+def returning(
+    places: Array, size: Array, away_s: Array, seen: Seen, size_sigma_m: Array, hits: NDArray[np.int64]
+) -> tuple[Indices, Indices]:
     """Finds people who were lost and are back.
+
+    Minus twice the log-likelihood of size and place: who has been away for long may be anywhere, and is less likely to
+    be just here than who left nearby a moment ago. Who was seen only once was likely nobody.
 
     Args:
         places: (T, 3) where lost people were last [m].
@@ -182,6 +187,7 @@ def returning(places: Array, size: Array, away_s: Array, seen: Seen, size_sigma_
         away_s: (T,) how long ago.
         seen: N people of whom nobody knows.
         size_sigma_m: (T,) spread of the lengths' differences [m].
+        hits: (T,) in how many images they were seen.
 
     Returns:
         Indices of the lost and of the seen, pair by pair; who could be two people is neither of them.
@@ -189,7 +195,7 @@ def returning(places: Array, size: Array, away_s: Array, seen: Seen, size_sigma_
     distance = np.linalg.norm(places[:, None] - seen.position[None], axis=-1)
     reach = _RETURN_M + _RETURN_SPEED * away_s[:, None]
     size_cost = _mean_square(size, seen.looks.size) / size_sigma_m[:, None] ** 2
-    cost = size_cost + (distance / reach) ** 2
+    cost = size_cost + (distance / reach) ** 2 + 6.0 * np.log(reach) + np.where(hits == 1, _RETURN_ONCE, 0.0)[:, None]
     cost[(size_cost > _RETURN_SIZE**2) | (distance > _RETURN_DISTANCE * reach)] = _FORBIDDEN
     lost, people = assign(cost)
     clear = np.array([_is_clear(cost, t, n) for t, n in zip(lost, people)], bool)

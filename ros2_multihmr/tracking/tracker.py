@@ -220,7 +220,7 @@ class Tracker:
             return away.select(fresh[:0]), fresh[:0]
         size_sigma_m = config.track_size_sigma_m * np.sqrt(1.0 + 1.0 / away.hits)  # of the average and of one image
         lost, people = returning(
-            away.motion.position, away.looks.size, stamp_s - away.seen_s, seen.select(fresh), size_sigma_m
+            away.motion.position, away.looks.size, stamp_s - away.seen_s, seen.select(fresh), size_sigma_m, away.hits
         )
         people = fresh[people]
         back = away.select(lost).doubting(np.ones(len(lost), bool))
