@@ -209,4 +209,5 @@ def _values(report: Report, period_s: float) -> dict[str, str]:
 def _memory(device: torch.device) -> dict[str, str]:
     if device.type != "cuda":
         return {}
-    return {"GPU memory [MB]": f"{torch.cuda.memory_allocated(device) / 1e6:.0f}"}
+    now, most = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
+    return {"GPU memory [MB]": f"{now / 1e6:.0f}", "GPU memory, most [MB]": f"{most / 1e6:.0f}"}
