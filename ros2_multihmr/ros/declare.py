@@ -63,11 +63,13 @@ def _declare(node: Node, field: Field[Any], descriptor: ParameterDescriptor) -> 
         return
     # ROS reads an empty list, in a file or as a default, as bytes or as a parameter that is not set at all.
     words = Parameter.Type.STRING_ARRAY
-    declared = node.declare_parameter(field.name, words, descriptor)
+    declared = node.declare_parameter(field.name, words)
     if declared.value is None:
         (result,) = node.set_parameters([Parameter(field.name, words, list(field.default))])
         if not result.successful:
             raise ValueError(f"{field.name}: {result.reason}")
+    descriptor.type = words.value
+    node.set_descriptor(field.name, descriptor)  # not before: a read-only one would have refused the value
 
 
 def _descriptor(field: Field[Any], fixed: str, read_only: bool) -> ParameterDescriptor:
