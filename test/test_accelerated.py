@@ -146,6 +146,26 @@ def test_people_do_not_depend_on_where_the_image_was_scaled(photograph):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
 
 
+def test_cameras_of_several_sizes_are_one_batch_where_they_need_the_same_tokens(photograph, monkeypatch):
+    estimator = create_estimator(EstimatorConfig(device="cpu"))
+    small, tall = photograph[::2, ::2], photograph.transpose(1, 0, 2)
+    images = [photograph, tall, small]
+    cameras = [Camera.from_fov(image.shape[1], image.shape[0], 60) for image in images]
+    singles = [estimator.estimate(image, camera) for image, camera in zip(images, cameras, strict=True)]
+    batches, infer = list[int](), estimator.backend.infer
+
+    def count(pixels: Tensor, *others: object) -> RawOutputs:
+        batches.append(len(pixels))
+        return infer(pixels, *others)
+
+    monkeypatch.setattr(estimator.backend, "infer", count)
+    together = estimator.estimate_batch(images, cameras)
+    assert sorted(batches) == [1, 2] and len(singles[0]) > 0
+    for ours, theirs in zip(together, singles, strict=True):
+        np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
+        np.testing.assert_allclose(ours.origin, theirs.origin, atol=5e-3)
+
+
 @pytest.fixture
 def photograph() -> np.ndarray:
     return read_image(asset("samples/row_of_people.jpg"))

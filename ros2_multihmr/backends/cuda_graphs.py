@@ -5,6 +5,7 @@ The network has static shapes, whoever is seen: what was recorded once is right 
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -91,6 +92,7 @@ class CudaRecorder:
         """
         self._device = device
         self._pool: Any = None
+        self._graphs: weakref.WeakSet[torch.cuda.CUDAGraph] = weakref.WeakSet()
 
     def __call__(self, run: Callable[[], None]) -> Callable[[], None]:
         """Runs a function a few times, records it, and returns what repeats it on the current stream."""
@@ -104,12 +106,13 @@ class CudaRecorder:
             for _ in range(_WARM_UP_RUNS):
                 run()
         torch.cuda.current_stream(self._device).wait_stream(beside)
-        if self._pool is None:
+        if not len(self._graphs):  # a pool that nobody uses any more is gone
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         # Others may go on meanwhile: what their threads do on this GPU is none of the recording's business.
         with torch.cuda.graph(graph, pool=self._pool, stream=beside, capture_error_mode="thread_local"):
             run()
         torch.cuda.current_stream(self._device).wait_stream(beside)
+        self._graphs.add(graph)
         repeat: Callable[[], None] = graph.replay
         return repeat
