@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
+from ros2_multihmr.ros.image_view import ImageView
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.tracker import Tracks
@@ -50,8 +51,8 @@ class ImageError(ValueError):
     """An image message that cannot be read; says what was expected, what came, and what to do."""
 
 
-def image_from_message(message: Image) -> Rgb:
-    """Reads a sensor_msgs/Image.
+def image_from_message(message: Image | ImageView) -> Rgb:
+    """Reads a sensor_msgs/Image; nobody else has the pixels that are returned, but the message.
 
     Args:
         message: Any encoding of `PIXEL_BYTES`, where 8UC3 is taken as bgr8, 8UC1 as mono8 and 16UC1 as mono16; rows
@@ -68,7 +69,8 @@ def image_from_message(message: Image) -> Rgb:
         return _from_yuv_420(message)
     packed = _packed(message)
     image = _BRIDGE.imgmsg_to_cv2(packed, "passthrough" if message.encoding == "rgb8" else "rgb8")
-    return np.ascontiguousarray(image, dtype=np.uint8)
+    image = np.ascontiguousarray(image, dtype=np.uint8)
+    return image if image.flags.writeable else image.copy()
 
 
 def image_from_compressed(message: CompressedImage) -> Rgb:
@@ -211,7 +213,7 @@ def _point(xyz: NDArray[np.float32]) -> Point:
     return Point(x=x, y=y, z=z)
 
 
-def _check_image(message: Image) -> None:
+def _check_image(message: Image | ImageView) -> None:
     if message.encoding not in PIXEL_BYTES:
         known = ", ".join(sorted(PIXEL_BYTES))
         raise ImageError(f"image: unknown encoding {message.encoding!r}; expected one of {known}")
@@ -232,7 +234,7 @@ def _check_image(message: Image) -> None:
         )
 
 
-def _packed(message: Image) -> Image:
+def _packed(message: Image | ImageView) -> Image | ImageView:
     """The message as cv_bridge reads it everywhere: no padding, native byte order, the encoding's older name.
 
     The real cv_bridge skews images padded by part of a pixel, and fails on big-endian ones with numpy 2.
@@ -254,7 +256,7 @@ def _packed(message: Image) -> Image:
     return packed
 
 
-def _from_yuv_420(message: Image) -> Rgb:
+def _from_yuv_420(message: Image | ImageView) -> Rgb:
     rows = message.height * 3 // 2
     planes = np.frombuffer(message.data, np.uint8)[: rows * message.step].reshape(rows, message.step)
     pixels = np.ascontiguousarray(planes[:, : message.width])

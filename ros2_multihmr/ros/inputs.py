@@ -11,6 +11,8 @@ from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy, qos_policy_n
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ros2_multihmr.ros.image_view import image_view
+
 _IMAGE_DEPTH = 1
 _CAMERA_INFO_DEPTH = 10
 _OVERRIDABLE = (QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY, QoSPolicyKind.DURABILITY)
@@ -22,7 +24,7 @@ class Inputs:
     Args:
         node: The node.
         transport: "raw" for sensor_msgs/Image, "compressed" for sensor_msgs/CompressedImage.
-        on_image: Called with every image.
+        on_image: Called with every image, an ImageView where the transport is raw.
         on_info: Called with every CameraInfo.
         on_incompatible: Called with a topic and a policy's name where a publisher's quality of service does not fit.
 
@@ -42,7 +44,11 @@ class Inputs:
         self._subscriptions: list[Any] = []
         try:
             self._subscribe(CameraInfo, info_topic(node), on_info, _CAMERA_INFO_DEPTH)
-            self._subscribe(*subscribed_image(node, transport), on_image, _IMAGE_DEPTH)
+            kind, topic = subscribed_image(node, transport)
+            if kind is Image:
+                self._subscribe(kind, topic, lambda raw: on_image(image_view(raw)), _IMAGE_DEPTH, raw=True)
+            else:
+                self._subscribe(kind, topic, on_image, _IMAGE_DEPTH)
         except Exception:
             self.destroy()
             raise
@@ -52,7 +58,9 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None], depth: int) -> None:
+    def _subscribe(
+        self, kind: type, topic: str, callback: Callable[[Any], None], depth: int, *, raw: bool = False
+    ) -> None:
         def on_event(event: Any) -> None:
             self._on_incompatible(topic, qos_policy_name_from_kind(event.last_policy_kind))
 
@@ -63,6 +71,7 @@ class Inputs:
             QoSProfile(depth=depth, reliability=ReliabilityPolicy.BEST_EFFORT),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_event),
             qos_overriding_options=QoSOverridingOptions(_OVERRIDABLE),
+            raw=raw,
         )
         self._subscriptions.append(subscription)
 

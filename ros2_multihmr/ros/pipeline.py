@@ -19,6 +19,7 @@ from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
 from ros2_multihmr.ros.conversions import image_from_compressed, image_from_message
 from ros2_multihmr.ros.diagnostics import Fate, Statistics
 from ros2_multihmr.ros.follower import Follower
+from ros2_multihmr.ros.image_view import ImageView
 from ros2_multihmr.ros.load import LoadRule
 from ros2_multihmr.ros.output import Result
 from ros2_multihmr.ros.parameters import NodeConfig
@@ -26,7 +27,7 @@ from ros2_multihmr.ros.publishers import Publishers
 from ros2_multihmr.ros.second_look import SecondLook
 from ros2_multihmr.stopwatch import Stopwatch
 
-ImageMessage: TypeAlias = Image | CompressedImage
+ImageMessage: TypeAlias = Image | ImageView | CompressedImage
 _LOG_EVERY_S = 5.0
 _EXPLAINED = (ValueError, FloatingPointError, MemoryError)
 

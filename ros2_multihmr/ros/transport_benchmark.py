@@ -173,7 +173,7 @@ def _wait(condition: Callable[[], bool], problem: str) -> None:
 _HEADINGS = ("set-up", "arrived", "median [ms]", "95 % [ms]", "receiver's processor time [ms an image]")
 _NOTE = (
     "From the stamp, which an image gets as it is sent, to the callback. Taken as bytes: no message object is made of "
-    "it; whoever reads pixels there cannot write to them."
+    "it; so does the node take raw images."
 )
 
 
