@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,11 +18,10 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.model.config import PATCH
 from ros2_multihmr.model.crop_cameras import CropBoxes
+from ros2_multihmr.model.feature_bins import bin_samples, read_bins
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.preprocess import NetworkView, network_view
-
-_SAMPLES = 2  # along each side of a bin
 
 
 class FeatureMap(NamedTuple):
@@ -98,7 +96,7 @@ class FirstPass:
 
 
 def roi_align(features: FeatureMap, boxes: CropBoxes, bins: tuple[int, int], camera: Camera, pinhole: Camera) -> Tensor:
-    """Reads crops from a feature map: means over each bin of bilinear samples, zero outside of the map.
+    """Reads crops from a feature map, see `feature_bins`; also through a lens.
 
     Args:
         features: Of one image.
@@ -110,18 +108,8 @@ def roi_align(features: FeatureMap, boxes: CropBoxes, bins: tuple[int, int], cam
     Returns:
         (P, N, C, rows, columns), on the map's device.
     """
-    people, crops = boxes.side.shape
-    if not people:
-        return features.tokens.new_zeros(people, crops, features.tokens.shape[1], *bins)
-    center, size = (edges.cpu().numpy().astype(np.float64) for edges in boxes)
-    steps = [(np.arange(_SAMPLES * count) + 0.5) / (_SAMPLES * count) - 0.5 for count in bins]
-    unit = np.stack(np.meshgrid(steps[1], steps[0]), axis=-1)  # (rows, columns, 2)
-    px = center[:, :, None, None] + size[:, :, None, None] * unit
+    device = features.tokens.device
+    px = bin_samples(CropBoxes(*(edges.cpu().double() for edges in boxes)), bins).numpy()
     if pinhole is not camera:
         px = camera.project(pinhole.unproject(px, np.ones(px.shape[:-1])))
-    cells = features.cells(px) * 2.0 / (features.window.columns, features.window.rows) - 1.0
-    places = np.nan_to_num(cells, nan=-2.0).clip(-2.0, 2.0).astype(np.float32)  # further outside is as zero
-    grid = torch.from_numpy(places).to(features.tokens.device).flatten(0, 2)[None]
-    sampled = F.grid_sample(features.tokens, grid, align_corners=False)
-    pooled = F.avg_pool2d(sampled, _SAMPLES)[0].unflatten(1, (people, crops, bins[0]))
-    return pooled.permute(1, 2, 0, 3, 4)
+    return read_bins(features.tokens, torch.from_numpy(features.cells(px)).to(device))

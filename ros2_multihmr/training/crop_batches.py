@@ -91,6 +91,8 @@ class CropBatch(_Tensors):
         estimate: What was known before, which the crops lie around.
         true: What is.
         visible: (P, K) 1 where the image shows the true keypoint.
+        features: (B, C, g, g) what a single-shot network made of the images; (B, 0, 0, 0) if nobody reads it.
+        map_k: (P, 3, 3) intrinsics of the features' map, see `crop_inputs.map_intrinsics`.
     """
 
     images: Tensor
@@ -101,6 +103,8 @@ class CropBatch(_Tensors):
     estimate: Bodies
     true: Bodies
     visible: Tensor
+    features: Tensor
+    map_k: Tensor
 
     def __len__(self) -> int:
         return len(self.of_image)

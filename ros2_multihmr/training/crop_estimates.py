@@ -24,7 +24,7 @@ from ros2_multihmr.training.batches import Batch
 from ros2_multihmr.training.crop_batches import Bodies
 from ros2_multihmr.training.crop_recipe import EstimateSettings
 from ros2_multihmr.training.targets import TargetConfig, Targets, make_targets
-from ros2_multihmr.training.unpadded import Group, groups_of, outputs_in_order
+from ros2_multihmr.training.unpadded import Group, groups_of, in_order, into_square, outputs_in_order
 
 _EDGE = 1e-3  # noise does not bring numbers behind a sigmoid nearer to 0 and 1 than this
 
@@ -53,6 +53,13 @@ class Estimates(Protocol):
 
     def choose(self, scene: Batch) -> Chosen:
         """Says whom it knows something of."""
+
+    def features(self, scene: Batch) -> Tensor:
+        """Says what a network made of the images, (B, C, g, g).
+
+        Raises:
+            ValueError: No network looked.
+        """
 
     def __call__(self, scene: Batch, chosen: Chosen, random: Sequence[np.random.Generator]) -> Bodies:
         """Says what: P people; `random` has one generator for each of the batch's images."""
@@ -88,14 +95,29 @@ class NetworkEstimates:
         rays = unproject(scene.k[chosen.image], raw.loc_px[at][:, None])[:, 0]
         return posed(self._body, raw.rotmats[at], raw.shape[at], raw.expression[at], raw.depth[at][:, None] * rays)
 
+    @torch.no_grad()
+    def features(self, scene: Batch) -> Tensor:
+        """Returns the backbone's features of the images, 0 for tokens that it does not compute."""
+        groups = groups_of(scene, self._model.config)
+        return in_order([self._features(group, scene) for group in groups], groups)
+
+    def _features(self, group: Group, scene: Batch) -> Tensor:
+        window = group.window
+        tokens = self._tokens(group, scene).transpose(1, 2).unflatten(2, (window.rows, window.columns))
+        return into_square(tokens, window, 0.0)
+
+    def _tokens(self, group: Group, scene: Batch) -> Tensor:
+        pixels = group.window.of_square(group.of(scene.pixels))
+        with torch.autocast(pixels.device.type, self._precision, enabled=self._precision != torch.float32):
+            return self._model.backbone(pixels).to(pixels.dtype)
+
     def _see(self, scene: Batch, targets: Targets) -> RawOutputs:
         model, groups = self._model, groups_of(scene, self._model.config)
         return outputs_in_order([self._group(model, group, scene, targets) for group in groups], groups)
 
     def _group(self, model: MultiHMR, group: Group, scene: Batch, targets: Targets) -> RawOutputs:
         window, k = group.window, group.of(scene.k)
-        with torch.autocast(k.device.type, self._precision, enabled=self._precision != torch.float32):
-            tokens = model.backbone(window.of_square(group.of(scene.pixels))).to(scene.pixels.dtype)
+        tokens = self._tokens(group, scene)
         true = window.of_grid(group.of(targets.score_map))
         slots: Slots = fill_slots(true, true.new_tensor(0.5), targets.slots.mask.shape[1])
         raw = model.regress(tokens, torch.cat([tokens, embed_camera(k, model.config, window)], dim=-1), k, true, slots)
@@ -120,6 +142,10 @@ class NoisyTruth:
     def choose(self, scene: Batch) -> Chosen:
         """Says who could be found by a single-shot network."""
         return Chosen(make_targets(scene, self._body.info, self._grid, self._targets))
+
+    def features(self, scene: Batch) -> Tensor:
+        """Raises ValueError: there is no network."""
+        raise ValueError("network.encoder: roi reads a single-shot network's features; set estimates.source=first_pass")
 
     @torch.no_grad()
     def __call__(self, scene: Batch, chosen: Chosen, random: Sequence[np.random.Generator]) -> Bodies:

@@ -15,6 +15,7 @@ from ros2_multihmr.model.crop_cameras import CropBoxes
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.training.crop_batches import Bodies, CropBatch, Scenes
 from ros2_multihmr.training.crop_estimates import Chosen, Estimates, draw_for, posed
+from ros2_multihmr.training.crop_inputs import map_intrinsics
 from ros2_multihmr.training.crop_recipe import EstimateSettings
 from ros2_multihmr.training.loader import Share
 
@@ -62,7 +63,14 @@ class SecondLook:
             estimate=estimate.select(worth),
             true=self._true(scenes, chosen).select(worth),
             visible=chosen.of(scene.keypoint_visible)[worth],
+            features=self._features(scenes),
+            map_k=map_intrinsics(scene.k)[chosen.image[worth]],
         )
+
+    def _features(self, scenes: Scenes) -> Tensor:
+        if self.config.encoder != "roi":
+            return scenes.k.new_zeros(len(scenes), 0, 0, 0)
+        return self.estimates.features(scenes.scene)
 
     def _plain(
         self, estimate: Bodies, k: Tensor, chosen: Chosen, scenes: Scenes, random: Sequence[np.random.Generator]

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.body.body_model import BodyModel
-from ros2_multihmr.crops import network_crops
 from ros2_multihmr.model.crop_regressor import BodyState, state_of
 from ros2_multihmr.model.multi_crop import CropPeople, MultiCrop, pose_people
 from ros2_multihmr.model.multi_crop_checkpoint import save_multi_crop
 from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 from ros2_multihmr.training.crop_batches import Bodies, CropBatch
+from ros2_multihmr.training.crop_inputs import encoder_inputs
 from ros2_multihmr.training.crop_losses import CropLossWeights, body_terms, crop_terms, keypoints_in_crops
 from ros2_multihmr.training.learner import Learner, Losses
 from ros2_multihmr.training.losses import Layout, angles, mean_over
@@ -67,10 +67,10 @@ class CropObjective(Learner):
             batch: P people and their images, on the network's device.
             counts: () sum of `counts` over all ranks; None: this batch's.
         """
-        pixels = network_crops(batch.images, batch.of_image, batch.boxes, self.model.config.size)
-        features = self.model.encode(pixels)
-        with torch.autocast(pixels.device.type, enabled=False):
-            return self._losses(batch, features.to(pixels.dtype), self.counts(batch) if counts is None else counts)
+        crops = encoder_inputs(self.model.config, batch)
+        features = self.model.encode(crops)
+        with torch.autocast(crops.device.type, enabled=False):
+            return self._losses(batch, features.to(crops.dtype), self.counts(batch) if counts is None else counts)
 
     def _losses(self, batch: CropBatch, features: Tensor, people: Tensor) -> Losses:
         found = self.model.regress(features, batch.boxes, batch.k, start_state(self.model.config, batch))

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.body.body_model import BodyModel
 from ros2_multihmr.camera import Camera
-from ros2_multihmr.crops import network_crops
 from ros2_multihmr.model.multi_crop import MultiCrop, pose_people
 from ros2_multihmr.palette import color_of
 from ros2_multihmr.render import render
 from ros2_multihmr.training.crop_batches import CropBatch
+from ros2_multihmr.training.crop_inputs import encoder_inputs
 from ros2_multihmr.training.crop_objective import start_state
 
 _OPACITY = 0.8
@@ -36,8 +36,8 @@ def second_looks(model: MultiCrop, body: BodyModel, batches: Sequence[Any], coun
     for batch in (batch.to(device) for batch in batches):
         if len(pictures) >= count:
             break
-        pixels = network_crops(batch.images, batch.of_image, batch.boxes, model.config.size)
-        found = pose_people(body, model(pixels, batch.boxes, batch.k, start_state(model.config, batch)))
+        crops = encoder_inputs(model.config, batch)
+        found = pose_people(body, model(crops, batch.boxes, batch.k, start_state(model.config, batch)))
         meshes = [vertices.cpu().numpy() for vertices in (batch.estimate.vertices, found.vertices_lod)]
         for image in batch.of_image.unique().tolist()[: count - len(pictures)]:
             pictures.append(np.hstack([_drawn(batch, image, mesh, body) for mesh in meshes]))

@@ -119,6 +119,12 @@ def _estimates(recipe: MultiCropRecipe, body: BodyModel, device: torch.device) -
             f"estimates.weights: expected a network of the kind multihmr for the body {recipe.network.body}, got "
             f"{network.config.kind} for {network.config.body}; use one of these, or estimates.source=truth"
         )
+    wanted = recipe.network
+    if wanted.encoder == "roi" and wanted.width != network.config.width:
+        raise ValueError(
+            f"network.width: the encoder roi reads features of {network.config.weights!r}, which have "
+            f"{network.config.width}, got {wanted.width}"
+        )
     dtype = DTYPES[recipe.optimiser.precision]
     return NetworkEstimates(network.to(device), body, recipe.targets, dtype), network.config.image_size
 
