@@ -11,6 +11,8 @@ from small_truth import small_body
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.rotations import rotvec_to_rotmat
+from ros2_multihmr.tracking.association import returning, seen_people
+from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.fixed_frame import FixedFrame
 from ros2_multihmr.tracking.identities import IdPool
 from ros2_multihmr.tracking.motion_state import Motion
@@ -365,3 +367,30 @@ def test_a_pose_that_comes_late_goes_on_from_where_the_camera_was():
 def test_a_pose_that_is_none_is_refused(pose: np.ndarray):
     with pytest.raises(ValueError, match="camera pose"):
         FixedFrame().follow(pose)
+
+
+@pytest.mark.parametrize(("hidden", "aside"), [(15, 0.5), (22, 0.9)])
+def test_a_false_detection_beside_a_hidden_person_does_not_take_the_id_along(hidden: int, aside: float):
+    tracker = Tracker(TrackerConfig())
+    first = follow(tracker, [[(0.05 * f - 1, 0, 5)] for f in range(30)], dt_s=1 / 15)
+    follow(tracker, [[]] * hidden, start_s=2.0, dt_s=1 / 15)
+    at, stamp = 0.05 * (30 + hidden) - 1, 2.0 + hidden / 15
+    mistaken = tracker.update(people([(at + aside, 0, 5)], scores=0.6), CAMERA, stamp)
+    assert mistaken.tracks.ids.tolist() == first.tracks.ids.tolist()  # nothing says that it is not the person
+    back = tracker.update(people([(at + 0.05, 0, 5)]), CAMERA, stamp + 1 / 15)
+    assert back.tracks.ids[back.tracks.seen].tolist() == first.tracks.ids.tolist()
+
+
+def test_who_was_seen_only_once_is_hardly_a_rival_of_who_comes_back():
+    seen = seen_people(people([(0, 0, 5)]), np.eye(4), DetectorNoise(0.25), np.zeros((1, 0)))
+    places, size = np.array([[1.53, 0.0, 5.0], [-1.29, 0.0, 5.0]]), np.repeat(seen.looks.size, 2, axis=0)
+    away_s, sigma = np.array([2.2, 1.66]), np.full(2, 0.012)
+    assert returning(places, size, away_s, seen, sigma, np.array([20, 1]))[0].tolist() == [0]
+    assert returning(places, size, away_s, seen, sigma, np.array([20, 20]))[0].tolist() != [0]
+
+
+def test_who_left_nearby_a_moment_ago_comes_back_rather_than_who_has_been_away_for_long():
+    seen = seen_people(people([(0, 0, 5)]), np.eye(4), DetectorNoise(0.25), np.zeros((1, 0)))
+    places, size = np.array([[1.1, 0.0, 5.0], [0.2, 0.0, 5.0]]), np.repeat(seen.looks.size, 2, axis=0)
+    away_s, hits = np.array([2.4, 0.14]), np.array([20, 2])
+    assert returning(places, size, away_s, seen, np.full(2, 0.012), hits)[0].tolist() == [1]

@@ -170,6 +170,8 @@ class Tracker:
         seen = seen.unsure(unsure)
         found = _found(known.select(tracks).doubting(gone), people, seen, sightings, stamp_s, config)
         missed = _disappointed(known.select(_others(len(known), tracks)).missed(), config)
+        true, true_people, missed = self._not_back_but_here(missed, people, seen, sightings, stamp_s)
+        found, people = found.join(true), np.concatenate([people, true_people])
         fresh = _others(len(seen), people)
         fresh = fresh[seen.scores[fresh] >= config.track_begin_score]
         back, back_people = self._returned(fresh, seen, sightings, stamp_s)
@@ -209,6 +211,23 @@ class Tracker:
         rests = np.array([self._ids.rests(number) for number in self._away.ids.tolist()], bool)
         self._away = self._away.select(np.flatnonzero(rests & ~hardly_known))
         return known.select(np.flatnonzero(~is_late)), late
+
+    def _not_back_but_here(
+        self, missed: KnownPeople, taken: Indices, seen: Seen, sightings: Sequence[Sighting], stamp_s: float
+    ) -> tuple[KnownPeople, Indices, KnownPeople]:
+        """Of people not seen, those who are where they were expected before a false detection seemed to be them.
+
+        Returns:
+            Those people; who of the image they are; and who is still missed.
+        """
+        gone, left = np.flatnonzero(stamp_s - missed.seen_s > _BRIEF_S), _others(len(seen), taken)
+        if not len(gone) or not len(left):
+            return missed.select(gone[:0]), left[:0], missed
+        waiting, config = missed.select(gone), self.config
+        who, people, _ = associate(waiting.motion, waiting.looks, stamp_s - waiting.seen_s, seen.select(left), config)
+        back = waiting.select(who).doubting(np.ones(len(who), bool))
+        found = _found(back, left[people], seen, sightings, stamp_s, config)
+        return found, left[people], missed.select(_others(len(missed), gone[who]))
 
     def _returned(
         self, fresh: Indices, seen: Seen, sightings: Sequence[Sighting], stamp_s: float
