@@ -7,7 +7,7 @@ the cutoff, which lag behind changes of the velocity only, and the rate is that 
 
 Limbs do not go on for long as they move: they swing about a posture, and whoever moves one ends it within tenths of a
 second. So `follow_limb` expects of a limb what a critically damped spring does, which draws it back to where it was on
-average of late: at the same lag, half of the jitter is left of what a trend leaves.
+average of late: at the same lag, that leaves much less of the jitter than a trend does.
 
 Time steps may differ and may be zero: then nothing changes.
 """
