@@ -165,6 +165,14 @@ def test_full_meshes_come_with_those_who_had_them() -> None:
     np.testing.assert_array_equal(after.vertices[:, BODY.info.vertices_lod], after.vertices_lod)
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_image_that_must_not_be_written_is_read() -> None:
+    image, people = noise(CAMERA), small_people(CENTERS, CAMERA)
+    expected = small_refiner().refine(image, CAMERA, people).humans
+    image.flags.writeable = False
+    assert_same(small_refiner().refine(image, CAMERA, people).humans, expected)
+
+
 # ---- what goes wrong
 
 

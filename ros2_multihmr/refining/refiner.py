@@ -156,7 +156,8 @@ class Refiner:
             return roi_align(self._first_pass.features(camera), boxes, config.bins, camera, pinhole)
         if pinhole is not camera and self._rectifier is not None:
             image = self._rectifier(image)
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1)[None]
+        writable = np.require(image, requirements=("C", "W"))  # a message's bytes are not, and torch warns of others
+        pixels = torch.from_numpy(writable).to(self._device).permute(2, 0, 1)[None]
         of_image = torch.zeros(len(boxes.size), dtype=torch.int64, device=self._device)
         return network_crops(pixels, of_image, boxes, config.size)
 
