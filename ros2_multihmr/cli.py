@@ -35,7 +35,7 @@ VERBS = {
         optional=("weights",),
     ),
     "convert": Verb("ros2_multihmr.verbs.convert", "weights, official ones too, to safetensors", ("weights",)),
-    "export": Verb("ros2_multihmr.export", "weights to ONNX, checked against PyTorch", ("weights",)),
+    "export": Verb("ros2_multihmr.verbs.export", "weights to ONNX, checked against PyTorch", ("weights",)),
     "synthesize": Verb(
         "ros2_multihmr.verbs.synthesize", "synthetic people with exact truth, to train and to evaluate on"
     ),

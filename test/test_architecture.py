@@ -124,7 +124,6 @@ ALLOWED: dict[str, set[str]] = {
 # The programs on top: they may use the whole core; the command line alone reaches the ROS side.
 PROGRAMS = {
     "verbs",
-    "export",
     "cli",
 }
 
