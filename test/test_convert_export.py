@@ -6,11 +6,11 @@ import pytest
 from small_network import small_network
 
 from ros2_multihmr import cli
-from ros2_multihmr.verbs import export
 from ros2_multihmr.backends.agreement import Agreement
 from ros2_multihmr.flags import parse_flags
 from ros2_multihmr.model.checkpoint import load_weights, save_weights
 from ros2_multihmr.ros.run import Options
+from ros2_multihmr.verbs import export
 
 
 @pytest.fixture
