@@ -31,7 +31,8 @@ class Follower:
 
     Attributes:
         resets: How often it started anew because time jumped back or the camera changed.
-        too_weak: Detections of the last image that were left out because they scored below `track_begin_score`.
+        too_weak: Detections of the last image that were left out: below `track_begin_score`, or new and below
+            `track_show_score`.
         T_world_camera: (4, 4) pose of the last image's frame in `world_frame`; None if it is not known.
         problem: Why people are not followed, or how much worse than they could be; empty if nothing is wrong.
 
