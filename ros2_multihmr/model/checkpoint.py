@@ -177,7 +177,7 @@ def _parse_config(text: str | None, path: Path) -> MultiHMRConfig:
     if text is None:
         raise WeightsError(
             f"{path}: no network configuration in the metadata (key {CONFIG_KEY!r}). "
-            "Weights of other programs cannot be used; write the file with save_weights."
+            "Weights of a second look go in as refiner_weights; those of other programs cannot be used."
         )
     try:
         values = json.loads(text)
