@@ -283,12 +283,6 @@ def test_files_bring_the_network_back(tmp_path: Path, half: bool) -> None:
             assert torch.equal(ours, theirs)
 
 
-def test_files_are_no_single_shot_networks(tmp_path: Path) -> None:
-    save_multi_crop(small_model(), tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="Weights of a second look go in as refiner_weights"):
-        load_weights(tmp_path / "a.safetensors")
-
-
 def test_files_for_use_lack_the_contrastive_head(tmp_path: Path) -> None:
     model, inputs = small_model(), small_inputs(2)
     save_multi_crop(model, tmp_path / "a.safetensors", for_training=False)
@@ -330,7 +324,7 @@ def test_loading_is_strict(tmp_path: Path) -> None:
 
 def test_files_are_not_taken_for_single_shot_networks(tmp_path: Path) -> None:
     save_multi_crop(small_model(), tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="no network configuration"):
+    with pytest.raises(WeightsError, match="no network configuration.* second look go in as refiner_weights"):
         load_weights(tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="ending in .safetensors"):
         save_multi_crop(small_model(), tmp_path / "a.pt")
