@@ -387,10 +387,3 @@ def test_who_was_seen_only_once_is_hardly_a_rival_of_who_comes_back():
     away_s, sigma = np.array([2.2, 1.66]), np.full(2, 0.012)
     assert returning(places, size, away_s, seen, sigma, np.array([20, 1]))[0].tolist() == [0]
     assert returning(places, size, away_s, seen, sigma, np.array([20, 20]))[0].tolist() != [0]
-
-
-def test_who_left_nearby_a_moment_ago_comes_back_rather_than_who_has_been_away_for_long():
-    seen = seen_people(people([(0, 0, 5)]), np.eye(4), DetectorNoise(0.25), np.zeros((1, 0)))
-    places, size = np.array([[1.1, 0.0, 5.0], [0.2, 0.0, 5.0]]), np.repeat(seen.looks.size, 2, axis=0)
-    away_s, hits = np.array([2.4, 0.14]), np.array([20, 2])
-    assert returning(places, size, away_s, seen, np.full(2, 0.012), hits)[0].tolist() == [1]

@@ -178,8 +178,7 @@ def returning(
 ) -> tuple[Indices, Indices]:
     """Finds people who were lost and are back.
 
-    Minus twice the log-likelihood of size and place: who has been away for long may be anywhere, and is less likely to
-    be just here than who left nearby a moment ago. Who was seen only once was likely nobody.
+    Who was seen only once was likely nobody, and is hardly a rival of somebody who is known.
 
     Args:
         places: (T, 3) where lost people were last [m].
@@ -195,7 +194,7 @@ def returning(
     distance = np.linalg.norm(places[:, None] - seen.position[None], axis=-1)
     reach = _RETURN_M + _RETURN_SPEED * away_s[:, None]
     size_cost = _mean_square(size, seen.looks.size) / size_sigma_m[:, None] ** 2
-    cost = size_cost + (distance / reach) ** 2 + 6.0 * np.log(reach) + np.where(hits == 1, _RETURN_ONCE, 0.0)[:, None]
+    cost = size_cost + (distance / reach) ** 2 + np.where(hits == 1, _RETURN_ONCE, 0.0)[:, None]
     cost[(size_cost > _RETURN_SIZE**2) | (distance > _RETURN_DISTANCE * reach)] = _FORBIDDEN
     lost, people = assign(cost)
     clear = np.array([_is_clear(cost, t, n) for t, n in zip(lost, people)], bool)
