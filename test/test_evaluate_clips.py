@@ -104,6 +104,19 @@ def test_clips_are_made_once(cache, rendered):
     assert len({clips.folder(cache) for clips in (TINY, *others)}) == 3
 
 
+def test_a_slower_camera_sees_one_image_in_so_many(cache, rendered):
+    (slower,) = open_clips(TINY, cache, limit=1, every=2)
+    images = list(rendered.samples())[::2]
+    assert len(slower) == 5 and [one.key for one in slower.samples()] == [one.key for one in images]
+    assert np.array_equal(slower.stamps_s, rendered.stamps_s[::2])
+    assert np.array_equal(slower.T_camera_world, rendered.T_camera_world[::2])
+
+
+def test_only_clips_have_images_in_a_row(tmp_path):
+    with pytest.raises(ValueError, match="--every: only --data clips"):
+        evaluate.main(evaluate.Options(data="synthetic-val", every=2, out=str(tmp_path / "out")))
+
+
 def test_everybody_is_in_all_labels(rendered):
     for sample in rendered.samples():
         sample.labels.check(BODY.info)

@@ -57,7 +57,7 @@ class ClipSet:
     name: str
     first_seed: int
     seeds: int
-    config: ClipConfig = field(default_factory=lambda: ClipConfig(duration_s=7.0, rate_hz=15.0))
+    config: ClipConfig = field(default_factory=lambda: ClipConfig(duration_s=7.0, rate_hz=30.0))
 
     def chosen(self, limit: int = 0) -> list[Key]:
         """Returns which clips there are, all kinds of a seed before the next; only the first so many, 0 for all."""
@@ -86,19 +86,22 @@ class RenderedClip:
         stamps_s: (F,) when its images were taken [s].
         T_camera_world: (F, 4, 4) from the world (z up, floor at 0) to the camera's optical frame.
         path: Its tar file.
+        every: Of the file's images, one in so many belongs to it.
     """
 
     key: Key
     stamps_s: NDArray[np.float64]
     T_camera_world: NDArray[np.float64]
     path: Path
+    every: int = 1
 
     def __len__(self) -> int:
         return len(self.stamps_s)
 
     def samples(self) -> Iterator[Sample]:
         """Reads the images in the order in which they were taken; all people of the clip are in all labels."""
-        return iter(ShardReader([self.path]))
+        reader = ShardReader([self.path])
+        return (reader[index] for index in range(0, len(reader), self.every))
 
 
 def missing(clips: ClipSet, cache: Path, limit: int = 0) -> list[Key]:
@@ -128,13 +131,13 @@ def fill(clips: ClipSet, cache: Path, workers: int, limit: int = 0) -> Iterator[
         yield from pool.map(make, keys)
 
 
-def open_clips(clips: ClipSet, cache: Path, limit: int = 0) -> list[RenderedClip]:
-    """Opens the clips that `fill` has made.
+def open_clips(clips: ClipSet, cache: Path, limit: int = 0, every: int = 1) -> list[RenderedClip]:
+    """Opens the clips that `fill` has made; of their images one in `every`, as of a slower camera.
 
     Raises:
         FileNotFoundError: One is missing.
     """
-    return [_open(clips.folder(cache), key) for key in clips.chosen(limit)]
+    return [_open(clips.folder(cache), key, every) for key in clips.chosen(limit)]
 
 
 def samples_of(clips: Sequence[RenderedClip]) -> Iterator[Sample]:
@@ -142,9 +145,10 @@ def samples_of(clips: Sequence[RenderedClip]) -> Iterator[Sample]:
     return (sample for clip in clips for sample in clip.samples())
 
 
-def _open(folder: Path, key: Key) -> RenderedClip:
+def _open(folder: Path, key: Key, every: int) -> RenderedClip:
     with np.load(_poses(folder, key), allow_pickle=False) as file:
-        return RenderedClip(key, file["stamps_s"], file["T_camera_world"], _tar(folder, key))
+        stamps, poses = file["stamps_s"][::every], file["T_camera_world"][::every]
+        return RenderedClip(key, stamps, poses, _tar(folder, key), every)
 
 
 def _tar(folder: Path, key: Key) -> Path:

@@ -53,6 +53,7 @@ class Options(EstimatorConfig):
     )
     out: str = setting("out/evaluate", "Folder for predictions and figures; a broken run goes on there")
     limit: int = setting(0, "Only the first so many images, or clips; 0: all", low=0)
+    every: int = setting(1, "Of the images of clips only one in so many: a slower camera", low=1, high=30)
     cache: str = setting("", f"Folder for the images of the frozen benchmark and of the clips; empty: {DEFAULT_CACHE}")
     workers: int = setting(0, "Processes that make those images; 0: one per core", low=0, high=256)
     pictures: int = setting(0, "Pictures of so many of the worst, of the best and of any images", low=0, high=1000)
@@ -65,6 +66,8 @@ def main(options: Options) -> int:
     check_folder(out, "--out")
     if options.data == CLIPS:
         return _on_clips(options, out, console)
+    if options.every > 1:
+        raise ValueError(f"--every: only --data clips has images in a row, got {options.every}; leave it out")
     with console.status("loading the network"):
         estimator = create_estimator(options)
     benchmark = open_benchmark(options, console)
@@ -85,9 +88,10 @@ def main(options: Options) -> int:
 def _on_clips(options: Options, out: Path, console: Console) -> int:
     if options.pictures:
         raise ValueError("--pictures: there are none of clips; leave it out")
-    reports = [(out, "figures"), *([(Path(options.report), CLIPS)] if options.report else [])]
+    name = CLIPS if options.every == 1 else f"{CLIPS}_every_{options.every}"
+    reports = [(out, "figures"), *([(Path(options.report), name)] if options.report else [])]
     cache = Path(options.cache or DEFAULT_CACHE).expanduser()
-    return evaluate_clips(options, cache, options.workers, options.limit, reports, console)
+    return evaluate_clips(options, cache, options.workers, options.limit, reports, console, every=options.every)
 
 
 def open_benchmark(options: Options, console: Console) -> Benchmark:

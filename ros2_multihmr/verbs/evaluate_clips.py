@@ -42,6 +42,7 @@ def evaluate_clips(
     reports: Sequence[tuple[Path, str]],
     console: Console,
     clips: ClipSet = BENCHMARK,
+    every: int = 1,
 ) -> int:
     """Judges a network's detections, and truth with noise, as trackers make people of them.
 
@@ -53,6 +54,7 @@ def evaluate_clips(
         reports: Folders and names of the page and the JSON file; the first gets the predictions, too.
         console: Where to tell.
         clips: Which clips.
+        every: Of their images only one in so many, as of a slower camera.
 
     Raises:
         ModuleNotFoundError: TrackEval is not installed; says how.
@@ -64,8 +66,8 @@ def evaluate_clips(
     network = estimator.backend.config
     if network.body != BODY:
         raise ValueError(f"--data clips: people have the body {BODY}, the weights are for {network.body}; take others")
-    rendered = render(clips, cache, workers, limit, console)
-    benchmark = _benchmark(clips, rendered)
+    rendered = render(clips, cache, workers, limit, console, every)
+    benchmark = _benchmark(clips, rendered, every)
     run = run_facts(estimator, benchmark)
     folder = PredictionFolder(reports[0][0] / "predictions", run)
     predict(benchmark, estimator, folder, console)
@@ -78,37 +80,41 @@ def evaluate_clips(
 
     shown = track(rendered, "following people", console=console, transient=True)
     results = [judge(clip, find, body) for clip in shown]
-    title = f"{network.weights} ({network.image_size} px) on clips"
+    title = f"{network.weights} ({network.image_size} px) on clips at {clips.config.rate_hz / every:g} Hz"
     notes = _notes(network, given)
-    page = ClipPage(title, _told(clips, rendered), notes, run, results, hardware(str(estimator.backend.device)))
+    page = ClipPage(title, _told(clips, rendered, every), notes, run, results, hardware(str(estimator.backend.device)))
     _write(page, reports)
     console.print(escape(page.markdown()), soft_wrap=True)
     return 0
 
 
-def render(clips: ClipSet, cache: Path, workers: int, limit: int, console: Console) -> list[RenderedClip]:
-    """Opens clips, and makes what the cache lacks of them."""
+def render(
+    clips: ClipSet, cache: Path, workers: int, limit: int, console: Console, every: int = 1
+) -> list[RenderedClip]:
+    """Opens clips, and makes what the cache lacks of them; `every`: see `open_clips`."""
     make_folder(cache, "--cache")
     count = len(missing(clips, cache, limit))
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("making the clips", total=count, visible=count > 0)
         for _ in fill(clips, cache, workers or usable_cores(), limit):
             progress.advance(task)
-    return open_clips(clips, cache, limit)
+    return open_clips(clips, cache, limit, every)
 
 
-def _benchmark(clips: ClipSet, rendered: Sequence[RenderedClip]) -> Benchmark:
+def _benchmark(clips: ClipSet, rendered: Sequence[RenderedClip], every: int) -> Benchmark:
     whole = len(clips.chosen())
     part = "" if len(rendered) == whole else f", the first {len(rendered)} clips"
+    part += "" if every == 1 else f", one image in {every}"
     images = sum(map(len, rendered))
     return Benchmark(clips.name + part, clips.sha256, images, images, BODY, lambda: samples_of(rendered))
 
 
-def _told(clips: ClipSet, rendered: Sequence[RenderedClip]) -> str:
+def _told(clips: ClipSet, rendered: Sequence[RenderedClip], every: int) -> str:
     config, seeds = clips.config, sorted({clip.key.seed for clip in rendered})
     of_seeds = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    slower = "" if every == 1 else f", of whose images one in {every} is shown"
     return (
-        f"Rendered clips: {len(rendered)}, of {config.duration_s:g} s at {config.rate_hz:g} Hz, "
+        f"Rendered clips: {len(rendered)}, of {config.duration_s:g} s at {config.rate_hz:g} Hz{slower}, "
         f"{sum(map(len, rendered))} images; each kind with {of_seeds}; SHA-256 {clips.sha256[:12]}"
     )
 
