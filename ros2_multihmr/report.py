@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ros2_multihmr.files.folders import make_folder
+
+_WIDEST = 10_000
+"""Characters, of a table that nothing bounds."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,31 @@ def tell(
 
 
 def show(console: Console, sections: Sequence[Section]) -> None:
-    """Prints tables, and the sentences under them."""
+    """Prints tables, and the sentences under them.
+
+    In a file or a pipe a table is as wide as its cells, unless COLUMNS says how wide; in a narrow terminal, cells go on
+    in the next line. No cell is cut.
+    """
+    unbounded = not console.is_terminal and "COLUMNS" not in os.environ
     for section in sections:
-        table = Table(*(escape(heading) for heading in section.headings), title=escape(section.title))
-        for row in section.rows:
-            table.add_row(*(escape(cell) for cell in row))
-        console.print(table)
+        table = _table(section)
+        wide = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
+        usual, console.width = console.width, max(console.width, wide if unbounded else 0)
+        try:
+            console.print(table)
+        finally:
+            console.width = usual
         for note in section.notes:
-            console.print(escape(note), highlight=False)
+            console.print(escape(note), highlight=False, soft_wrap=unbounded)
+
+
+def _table(section: Section) -> Table:
+    table = Table(title=escape(section.title))
+    for heading in section.headings:
+        table.add_column(escape(heading), overflow="fold")
+    for row in section.rows:
+        table.add_row(*(escape(cell) for cell in row))
+    return table
 
 
 def write(

@@ -1,0 +1,50 @@
+"""Tables in files, pipes and narrow terminals: no cell is cut."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from ros2_multihmr.report import Section, show
+
+CELLS = [f"torch {'x' * 14}{column}" for column in range(8)]
+SECTION = Section("times", [f"heading {column}" for column in range(8)], [CELLS], ["a note of " + "many words " * 20])
+
+
+@pytest.fixture(autouse=True)
+def no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width that this test's own terminal may have told its programs."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+def shown(**console: bool | int) -> str:
+    text = io.StringIO()
+    show(Console(file=text, color_system=None, **console), [SECTION])
+    return text.getvalue()
+
+
+def test_a_file_gets_a_row_in_a_line() -> None:
+    lines = shown(force_terminal=False).splitlines()
+    assert any(all(cell in line for cell in CELLS) for line in lines)
+    assert lines[-1].strip() == SECTION.notes[0].strip()
+
+
+def test_a_narrow_terminal_gets_every_character() -> None:
+    text = shown(force_terminal=True, width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.count("x") == sum(cell.count("x") for cell in CELLS)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+
+
+def test_columns_says_how_wide_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert max(map(len, shown(force_terminal=False).splitlines())) <= 100
+
+
+def test_the_console_stays_as_it_was() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    width = console.width
+    show(console, [SECTION])
+    assert console.width == width
