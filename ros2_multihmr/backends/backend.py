@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, ONNX_SUFFIX, TENSORRT, OnnxRuntimeBackend
-from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
+from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend, why_not_packed
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.convert import WeightsSummary, describe_weights, summarise
 from ros2_multihmr.model.embedded import open_network
@@ -112,7 +112,8 @@ def open_backend(
         torch.set_num_threads(threads)
     model = open_network(weights, **settings)
     used = "float32" if precision == "auto" else precision
-    return TorchBackend(model, chosen, used, cuda_graphs=cuda_graphs, compile=compile)
+    packed = not why_not_packed(chosen, used, compile=compile)
+    return TorchBackend(model, chosen, used, cuda_graphs=cuda_graphs, compile=compile, packed=packed)
 
 
 def _open_onnx(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.backends.cuda_graphs import CudaRecorder, RecordedSteps
+from ros2_multihmr.backends.packed_blocks import pack_blocks, why_plain
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
@@ -29,6 +30,7 @@ class TorchBackend:
         *,
         cuda_graphs: bool = False,
         compile: bool = False,
+        packed: bool = False,
     ) -> None:
         """Moves the network to a device and keeps it.
 
@@ -38,9 +40,11 @@ class TorchBackend:
             precision: One of `PRECISIONS`, of the backbone; what decides who is a person stays in float32.
             cuda_graphs: True to record the network once for each shape of images; on a GPU alone.
             compile: True to let `torch.compile` make kernels for the backbone when it first sees images of a shape.
+            packed: True to put the backbone's blocks into oneDNN's order, see `why_not_packed`; on a CPU, and
+                not together with `compile`.
 
         Raises:
-            ValueError: No such precision, or CUDA graphs without a CUDA GPU.
+            ValueError: No such precision, CUDA graphs without a CUDA GPU, or blocks that cannot be packed.
             MemoryError: The device has no room for it.
         """
         if precision not in PRECISIONS:
@@ -48,6 +52,10 @@ class TorchBackend:
         self._device = torch.device(device)
         if cuda_graphs and self._device.type != "cuda":
             raise ValueError(f"cuda_graphs: needs a CUDA GPU, but the device is {self._device}; leave it false")
+        if packed and (reason := why_not_packed(self._device, precision, compile=compile)):
+            raise ValueError(f"packed: the blocks stay plain here ({reason}); leave it false")
+        if packed:  # before the precision: the factors of LayerScale go into weights of 32 bits
+            pack_blocks(model.backbone.cpu(), PRECISIONS[precision])
         model.backbone.set_precision(PRECISIONS[precision])
         self._model = model.eval().requires_grad_(False)
         self._watchers: list[Callable[[Tensor, Tensor], None]] = []
@@ -134,6 +142,13 @@ class TorchBackend:
         raw: RawOutputs = self._model(pixels, k, threshold)
         seen, self._seen = self._seen, ()
         return *raw, *seen
+
+
+def why_not_packed(device: torch.device, precision: str, *, compile: bool = False) -> str:
+    """Says in a few words why a network runs with plain blocks (one of `PRECISIONS`); "" if they can be packed."""
+    if device.type != "cpu":
+        return f"not on {device.type}"
+    return "torch.compile makes kernels of its own" if compile else why_plain(PRECISIONS[precision])
 
 
 def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig, window: TokenWindow | None) -> None:
