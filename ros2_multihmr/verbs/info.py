@@ -148,7 +148,7 @@ def _device(device: str) -> Finding:
 
 
 def _blocks(objections: Mapping[str, str]) -> Finding:
-    """Tells in which precisions the backbone's blocks are packed for this CPU; the others take some tenths longer."""
+    """Tells in which precisions the backbone's blocks are packed for this CPU; the others take a little longer."""
     texts = [f"{name} {f'plain ({why})' if why else 'packed'}" for name, why in objections.items()]
     return Finding("backbone's blocks", ", ".join(texts))
 
