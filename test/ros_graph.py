@@ -47,7 +47,7 @@ TOPICS = {
     "tf": ("/tf", TFMessage, MANY_RELIABLE),
     "diagnostics": ("/diagnostics", DiagnosticArray, MANY_RELIABLE),
 }
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 WIDTH, HEIGHT = 64, 48
 
 

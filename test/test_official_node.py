@@ -74,7 +74,8 @@ def write_weights(variant: str, folder: Path) -> Path:
 def test_released_structures_go_through_the_node(variant: str, folder: Path, graph: Callable[..., Any]) -> None:
     weights, (*_, body, numbers) = write_weights(variant, folder), RELEASED[variant]
     # More people than fit are over this threshold: the best stay, whatever the random scores are.
-    parameters = {"device": "cpu", "max_humans": PEOPLE, "detection_threshold": 1e-6, "track_begin_score": 0.0}
+    parameters = {"device": "cpu", "max_humans": PEOPLE, "detection_threshold": 1e-6}
+    parameters |= {"track_begin_score": 0.0, "track_show_score": 0.0}
     parameters |= {"weights": weights, "body_models": folder}
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     g = graph(create=create_estimator, args=tuple(arguments)).start("humans", "body_model")

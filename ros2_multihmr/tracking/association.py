@@ -178,7 +178,7 @@ def returning(
 ) -> tuple[Indices, Indices]:
     """Finds people who were lost and are back.
 
-    Who was seen only once was likely nobody, and is hardly a rival of somebody who is known.
+    Who was seen only once was likely nobody, is hardly a rival of somebody who is known, and comes back nearby or never.
 
     Args:
         places: (T, 3) where lost people were last [m].
@@ -195,7 +195,8 @@ def returning(
     reach = _RETURN_M + _RETURN_SPEED * away_s[:, None]
     size_cost = _mean_square(size, seen.looks.size) / size_sigma_m[:, None] ** 2
     cost = size_cost + (distance / reach) ** 2 + np.where(hits == 1, _RETURN_ONCE, 0.0)[:, None]
-    cost[(size_cost > _RETURN_SIZE**2) | (distance > _RETURN_DISTANCE * reach)] = _FORBIDDEN
+    farthest = reach * np.where(hits == 1, 1.0, _RETURN_DISTANCE)[:, None]
+    cost[(size_cost > _RETURN_SIZE**2) | (distance > farthest)] = _FORBIDDEN
     lost, people = assign(cost)
     clear = np.array([_is_clear(cost, t, n) for t, n in zip(lost, people)], bool)
     return lost[clear], people[clear]
