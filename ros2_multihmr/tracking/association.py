@@ -178,7 +178,7 @@ def returning(
 ) -> tuple[Indices, Indices]:
     """Finds people who were lost and are back.
 
-    Who was seen only once was likely nobody, is hardly a rival of somebody who is known, and comes back nearby or never.
+    Who was seen only once was likely nobody, is hardly a rival of somebody who is known, and is back nearby or never.
 
     Args:
         places: (T, 3) where lost people were last [m].
