@@ -12,9 +12,10 @@ from ros2_multihmr import cli
 from ros2_multihmr.body import create_body
 from ros2_multihmr.body.parts import PARTS
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.nearness.nearest_point import MeshIndex, brute_force
+from ros2_multihmr.nearness.nearest_point import MeshIndex
 from ros2_multihmr.nearness.proximity import ProximityMeter, resting_mesh
 from ros2_multihmr.nearness.spheres import Sphere, parse_spheres
+from ros2_multihmr.nearness.triangles import brute_force
 from ros2_multihmr.rotations import rotvec_to_rotmat
 
 CUBE = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
@@ -89,6 +90,18 @@ def test_on_a_cube_every_kind_of_nearest_point_is_right():
     expected = [(1, 0.2, 0.3), (1, 1, 0.4), (1, 1, 1), (1, 0.1, 0.2), (0, 0, -1), (1, 0.1, 0.2)]
     np.testing.assert_allclose(nearest.points[0], expected, atol=1e-6)
     np.testing.assert_allclose(nearest.distances[0], [2, 8**0.5, 14**0.5, -0.1, 0.5, 0], atol=1e-6)
+
+
+def test_a_mesh_of_fewer_triangles_than_patches_has_an_inside():
+    corners, faces = (
+        np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], float),
+        np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2]]),
+    )  # open at the slope
+    found = MeshIndex(corners, faces).nearest(corners[None], np.array([[0.1, 0.2, 0.3], [-0.1, 0.2, 0.3]]))
+    np.testing.assert_allclose(np.abs(found.distances[0]), [0.1, 0.1], atol=1e-6)
+    closed = np.concatenate([faces, [[1, 2, 3]]])
+    found = MeshIndex(corners, closed).nearest(corners[None], np.array([[0.1, 0.2, 0.3], [-0.1, 0.2, 0.3]]))
+    np.testing.assert_allclose(found.distances[0], [-0.1, 0.1], atol=1e-6)
 
 
 def test_equals_brute_force_on_random_scenes(body, meter):

@@ -16,8 +16,8 @@ from ros2_multihmr.body import BodyModel, create_body
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.nearness.capsules import CapsuleModel, Capsules
-from ros2_multihmr.nearness.nearest_point import brute_force
 from ros2_multihmr.nearness.proximity import ProximityMeter
+from ros2_multihmr.nearness.triangles import brute_force
 from ros2_multihmr.report import Section, tell
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.settings import Settings, setting
