@@ -14,8 +14,8 @@ from rich.table import Table
 
 from ros2_multihmr.files.folders import make_folder
 
-_WIDEST = 10_000
-"""Characters, of a table that nothing bounds."""
+_UNBOUNDED = 10_000
+"""Characters: more than any line has."""
 
 
 @dataclass(frozen=True)
@@ -58,23 +58,27 @@ def tell(
         console.print(f"written: {escape(out)}/{name}.json and {name}.md")
 
 
-def show(console: Console, sections: Sequence[Section]) -> None:
-    """Prints tables, and the sentences under them.
+def open_console(quiet: bool = False) -> Console:
+    """Returns the console on standard output.
 
-    In a file or a pipe a table is as wide as its cells, unless COLUMNS says how wide; in a narrow terminal, cells go on
-    in the next line. No cell is cut.
+    In a file or a pipe nothing bounds its lines, unless COLUMNS says how wide they are: tables are as wide as their
+    cells, and a sentence, or a path in it, is one line.
+
+    Args:
+        quiet: Show nothing.
     """
-    unbounded = not console.is_terminal and "COLUMNS" not in os.environ
+    console = Console(quiet=quiet)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNBOUNDED
+    return console
+
+
+def show(console: Console, sections: Sequence[Section]) -> None:
+    """Prints tables, and the sentences under them. Where it is narrow, cells go on in the next line; none is cut."""
     for section in sections:
-        table = _table(section)
-        wide = console.measure(table, options=console.options.update(max_width=_WIDEST)).maximum
-        usual, console.width = console.width, max(console.width, wide if unbounded else 0)
-        try:
-            console.print(table)
-        finally:
-            console.width = usual
+        console.print(_table(section))
         for note in section.notes:
-            console.print(escape(note), highlight=False, soft_wrap=unbounded)
+            console.print(escape(note), highlight=False)
 
 
 def _table(section: Section) -> Table:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from rich.console import Console
 
-from ros2_multihmr.report import Section, show
+from ros2_multihmr.report import Section, open_console, show
 
 CELLS = [f"torch {'x' * 14}{column}" for column in range(8)]
 SECTION = Section("times", [f"heading {column}" for column in range(8)], [CELLS], ["a note of " + "many words " * 20])
@@ -19,20 +17,20 @@ def no_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
-def shown(**console: bool | int) -> str:
-    text = io.StringIO()
-    show(Console(file=text, color_system=None, **console), [SECTION])
-    return text.getvalue()
+def shown(console: Console) -> str:
+    with console.capture() as text:
+        show(console, [SECTION])
+    return text.get()
 
 
 def test_a_file_gets_a_row_in_a_line() -> None:
-    lines = shown(force_terminal=False).splitlines()
+    lines = shown(open_console()).splitlines()
     assert any(all(cell in line for cell in CELLS) for line in lines)
     assert lines[-1].strip() == SECTION.notes[0].strip()
 
 
 def test_a_narrow_terminal_gets_every_character() -> None:
-    text = shown(force_terminal=True, width=60)
+    text = shown(Console(color_system=None, force_terminal=True, width=60))
     assert max(map(len, text.splitlines())) <= 60
     assert text.count("x") == sum(cell.count("x") for cell in CELLS)
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
@@ -40,11 +38,9 @@ def test_a_narrow_terminal_gets_every_character() -> None:
 
 def test_columns_says_how_wide_a_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    assert max(map(len, shown(force_terminal=False).splitlines())) <= 100
+    assert max(map(len, shown(open_console()).splitlines())) <= 100
 
 
-def test_the_console_stays_as_it_was() -> None:
-    console = Console(file=io.StringIO(), force_terminal=False)
-    width = console.width
-    show(console, [SECTION])
-    assert console.width == width
+def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    show(open_console(quiet=True), [SECTION])
+    assert not capsys.readouterr().out

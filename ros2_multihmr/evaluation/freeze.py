@@ -17,6 +17,7 @@ from ros2_multihmr.evaluation.generate import generate
 from ros2_multihmr.evaluation.predictors import Averages
 from ros2_multihmr.evaluation.specification import Specification, freeze
 from ros2_multihmr.hardware import usable_cores
+from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import setting
 from ros2_multihmr.synthesis.config import SPLITS, SceneConfig
 
@@ -37,7 +38,7 @@ class Options(SceneConfig):
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    console = Console()
+    console = open_console()
     path = Path(options.out) if options.out else asset("__init__.py").parent / specification_asset(options.name)
     if path.exists() and not options.replace:
         raise ValueError(f"{path} is frozen; figures rest on it. Give --replace to write over it all the same")

@@ -18,6 +18,7 @@ from rich.markup import escape
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folders import check_folder, make_folder
+from ros2_multihmr.report import open_console
 from ros2_multihmr.ros.demo_report import Part, answers_of, problems, read_recording
 from ros2_multihmr.ros.demo_sender import READY_S, DemoError, Sender, failure
 from ros2_multihmr.ros.demo_show import show, show_advice, write_pictures
@@ -52,7 +53,7 @@ class Options(EstimatorConfig):
 
 def main(options: Options) -> int:
     """Runs the verb; returns 0 if every image got everything, 1 otherwise."""
-    console, out, start = Console(), Path(options.out), time.monotonic()
+    console, out, start = open_console(), Path(options.out), time.monotonic()
     check_out(out)
     make_folder(out, "--out")
     with TemporaryDirectory() as folder:

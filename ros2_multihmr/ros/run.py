@@ -14,13 +14,13 @@ from typing import Any
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
 from ros2_multihmr.calibration import read_calibration
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.refining.refiner_config import RefinerConfig
+from ros2_multihmr.report import open_console
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
 from ros2_multihmr.ros.params_file import check_params_file
@@ -63,19 +63,25 @@ def main(options: Options) -> int:
         read_calibration(options.calibration)
     if options.params_file:
         check_params_file(options.params_file)
-    console = Console()
+    if options.record_outputs and not options.record:
+        raise ValueError("--record-outputs says what else is in a bag: give the bag a new folder with --record, too")
+    console = open_console()
     local_only = DISCOVERY_VARIABLE not in os.environ
     os.environ.update(local_environment(os.environ))
     console.print("People are on /multihmr/humans, meshes on /multihmr/markers, frames on /tf. Ctrl-C stops.")
     if local_only:
         console.print(f"Seen on this machine alone; {DISCOVERY_VARIABLE}=SUBNET shows them to others.")
-    with stop_signals() as stop, Live(console=console, refresh_per_second=2) as live:
+    try:
+        with stop_signals() as stop, Live(console=console, refresh_per_second=2) as live:
 
-        def on_line(name: str, line: str) -> None:
-            live.console.print(escape(f"{name}: {line}"), highlight=False)
+            def on_line(name: str, line: str) -> None:
+                live.console.print(escape(f"{name}: {line}"), highlight=False)
 
-        with ProcessGroup(on_line, os.environ) as group:
-            return _run(options, group, live, stop)
+            with ProcessGroup(on_line, os.environ) as group:
+                return _run(options, group, live, stop)
+    finally:
+        if not console.is_terminal:
+            console.line()  # which Live ends its table with in a terminal alone
 
 
 def node_arguments(options: EstimatorConfig, **more: Any) -> list[str]:

@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
 from scipy.stats import theilslopes
 
 from ros2_multihmr.assets import asset
@@ -23,7 +22,7 @@ from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.turns import Latency
-from ros2_multihmr.report import Section, tell
+from ros2_multihmr.report import Section, open_console, tell
 from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_MODULE, node_arguments, stop_signals
 from ros2_multihmr.ros.sink import MODULE as SINK_MODULE
@@ -121,7 +120,7 @@ def main(options: Options) -> int:
     """
     if options.out:
         check_folder(Path(options.out), "--out")
-    console = Console()
+    console = open_console()
     image = read_image(asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
     environment = local_environment(os.environ) | random_domain()

@@ -16,12 +16,11 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
-from rich.console import Console
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import Section, tell
+from ros2_multihmr.report import Section, open_console, tell
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
@@ -67,7 +66,7 @@ class Arrivals:
 
 def main(options: Options) -> int:
     """Measures all set-ups; returns 0 if every image arrived with the shipped one."""
-    console = Console()
+    console = open_console()
     shipped, default = environments(os.environ).items()
     rows = []
     for (setup, environment), as_bytes in ((shipped, False), (shipped, True), (default, False)):

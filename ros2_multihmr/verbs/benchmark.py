@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from rich.console import Console
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
@@ -21,7 +20,7 @@ from ros2_multihmr.measuring.estimating import Case, Measured, case_headings, me
 from ros2_multihmr.measuring.limits import HEADINGS as LIMITS
 from ros2_multihmr.measuring.limits import machine_text, plain_settings
 from ros2_multihmr.measuring.options import Options
-from ros2_multihmr.report import Section, tell
+from ros2_multihmr.report import Section, open_console, tell
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.verbs import startup
 
@@ -48,7 +47,7 @@ def main(options: Options) -> int:
     """Runs the verb."""
     if options.out:
         check_folder(Path(options.out), "--out")
-    console = Console()
+    console = open_console()
     image = read_image(options.image or asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
     measured = measure_estimators(options, image, console, _memory_mb if options.memory else None)

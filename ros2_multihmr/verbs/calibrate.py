@@ -31,6 +31,7 @@ from ros2_multihmr.evaluation.predictors import MIN_VISIBILITY
 from ros2_multihmr.files.folders import file_beside
 from ros2_multihmr.model.checkpoint import OWN_SUFFIX, load_weights, save_weights
 from ros2_multihmr.model.multihmr import MultiHMR
+from ros2_multihmr.report import open_console
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.settings import setting
 
@@ -65,7 +66,7 @@ class Options(EstimatorConfig):
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    source, console = Path(options.weights).expanduser(), Console()
+    source, console = Path(options.weights).expanduser(), open_console()
     if not options.weights or source.suffix != OWN_SUFFIX:
         raise ValueError(f"--weights: expected a {OWN_SUFFIX} file of a network of our own, got {options.weights!r}")
     out = file_beside(source, options.out, OWN_SUFFIX)

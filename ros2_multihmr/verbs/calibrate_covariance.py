@@ -30,6 +30,7 @@ from ros2_multihmr.files.folders import file_beside
 from ros2_multihmr.model.checkpoint import OWN_SUFFIX, rewrite_config
 from ros2_multihmr.model.embedded import EMBEDDED
 from ros2_multihmr.preprocess import network_view
+from ros2_multihmr.report import open_console
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import setting
 from ros2_multihmr.synthesis.clips import ClipConfig
@@ -54,7 +55,7 @@ class Options(EstimatorConfig):
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    source, console = Path(options.weights or asset(EMBEDDED)).expanduser(), Console()
+    source, console = Path(options.weights or asset(EMBEDDED)).expanduser(), open_console()
     if source.suffix != OWN_SUFFIX:
         raise ValueError(
             f"--weights {options.weights}: expected a {OWN_SUFFIX} file; `multihmr convert` makes one of official ones"

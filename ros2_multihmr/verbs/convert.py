@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from ros2_multihmr.files.folders import file_beside
+from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import Settings, setting
 
 
@@ -30,7 +30,7 @@ def main(options: Options) -> int:
     """Runs the verb."""
     from ros2_multihmr.model.convert import convert_weights
 
-    source, console = Path(options.weights).expanduser(), Console()
+    source, console = Path(options.weights).expanduser(), open_console()
     out = file_beside(source, options.out, ".safetensors")
     with console.status(f"Converting {escape(str(source))}"):
         summary = convert_weights(source, out, half=options.half, padding=options.padding)

@@ -36,6 +36,7 @@ from ros2_multihmr.evaluation.scoring import Scores, score
 from ros2_multihmr.evaluation.specification import SPECIFICATIONS
 from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware, usable_cores
+from ros2_multihmr.report import open_console
 from ros2_multihmr.samples.manifest import MANIFEST
 from ros2_multihmr.settings import setting
 from ros2_multihmr.verbs.evaluate_clips import evaluate_clips
@@ -62,7 +63,7 @@ class Options(EstimatorConfig):
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    console, out = Console(), Path(options.out)
+    console, out = open_console(), Path(options.out)
     check_folder(out, "--out")
     if options.data == CLIPS:
         return _on_clips(options, out, console)

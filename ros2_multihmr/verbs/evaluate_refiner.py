@@ -35,6 +35,7 @@ from ros2_multihmr.hardware import hardware
 from ros2_multihmr.model.embedded import EMBEDDED_REFINER, open_multi_crop
 from ros2_multihmr.refining.refiner import Refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
+from ros2_multihmr.report import open_console
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import setting
 from ros2_multihmr.verbs.evaluate import Options as EvaluateOptions
@@ -76,7 +77,7 @@ def main(options: Options) -> int:
     Raises:
         ValueError: Networks that cannot be compared, or data that is none.
     """
-    console, out = Console(), Path(options.out)
+    console, out = open_console(), Path(options.out)
     check_folder(out, "--out")
     if options.data == CLIPS or options.pictures:
         raise ValueError("evaluate refiner: it knows no --data clips and no --pictures; leave them out")

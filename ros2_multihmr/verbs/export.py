@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 
 from ros2_multihmr.files.folders import file_beside
+from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import Settings, setting
 
 
@@ -36,7 +36,7 @@ def main(options: Options) -> int:
     """Runs the verb; returns 1 if ONNX Runtime and PyTorch disagree, and leaves no file then."""
     from ros2_multihmr.backends.export import export_onnx
 
-    source, console = Path(options.weights).expanduser(), Console()
+    source, console = Path(options.weights).expanduser(), open_console()
     out = file_beside(source, options.out, ".onnx")
     try:
         with console.status(f"Exporting {escape(str(source))}, then comparing with PyTorch"):

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ros2_multihmr import __version__
 from ros2_multihmr.hardware import cpu_name, memory_bytes, package_version, usable_cores
+from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import Settings, setting
 
 # Import name to the distribution that brings it.
@@ -212,7 +212,7 @@ def _is_there(name: str) -> bool:
 
 
 def _show(findings: list[Finding]) -> None:
-    console, table = Console(), Table(show_header=False, box=None, pad_edge=False)
+    console, table = open_console(), Table(show_header=False, box=None, pad_edge=False)
     for overflow in ("ellipsis", "ellipsis", "fold"):
         table.add_column(overflow=overflow)  # a path must not be cut
     marks = {"ok": "[green]ok[/]", "optional": "[yellow]--[/]", "missing": "[red]missing[/]"}

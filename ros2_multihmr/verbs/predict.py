@@ -21,6 +21,7 @@ from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
 from ros2_multihmr.refining.refiner import Refiner, create_refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
+from ros2_multihmr.report import open_console
 from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import Frame, Source, SourceError, open_source
@@ -67,7 +68,7 @@ class Summary:
 
 def main(options: Options) -> int:
     """Runs the verb; returns 0, or 1 if images were skipped because they could not be read."""
-    console = Console()
+    console = open_console()
     check_folder(Path(options.out), "--out")
     sources = [_openable(open_source(name)) for name in options.images]
     calibration = read_calibration(options.calibration) if options.calibration else None

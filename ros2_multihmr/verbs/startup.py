@@ -14,13 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import Section, tell
+from ros2_multihmr.report import Section, open_console, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -94,7 +93,7 @@ def main(options: Options) -> int:
     """
     if not _CLEAR.exists():
         raise ValueError("start-up is measured on Linux alone: no other system tells a process's peak memory so")
-    console = Console()
+    console = open_console()
     runs = [measure(options) for _ in track(range(options.repeats), "measuring", console=console, transient=True)]
     costs, title = stage_costs(runs), _title(options, runs[0])
     section = Section(title, HEADINGS, [_cells(cost) for cost in costs])

@@ -18,6 +18,7 @@ from ros2_multihmr.body import create_body
 from ros2_multihmr.files.folder_lock import only_writer
 from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.files.whole_file import whole_file
+from ros2_multihmr.report import open_console
 from ros2_multihmr.samples.bulk import Done, Job, Make, produce
 from ros2_multihmr.samples.codec import IMAGE_FORMATS
 from ros2_multihmr.samples.contact_sheet import contact_sheet
@@ -68,7 +69,7 @@ class Summary:
 
 def main(options: Options) -> int:
     """Makes the images; returns the exit code."""
-    console = Console()
+    console = open_console()
     folder = Path(options.out) / options.split
     check_folder(folder, "--out")
     prepare = functools.partial(prepare_scenes, options.scene, BODY, options.seed)

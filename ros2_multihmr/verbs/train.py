@@ -26,6 +26,7 @@ from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.overlay import overlay
+from ros2_multihmr.report import open_console
 from ros2_multihmr.samples.sample import Sample
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.training.checkpoints import FOLDER as CHECKPOINTS
@@ -132,7 +133,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _train(options: Options, recipe: Recipe, device: torch.device, world: World) -> int:
-    console = Console(quiet=not world.writes)
+    console = open_console(quiet=not world.writes)
     with ExitStack() as held:
         with world.all_or_none():
             trainer, display = _start(options, recipe, device, world, console, held)
