@@ -114,8 +114,13 @@ def _run(name: str, args: list[str]) -> int:
         return int(module.main([PROGRAM, *args]))
     from ros2_multihmr.flags import parse_flags
 
-    program = f"{PROGRAM} {name}"
-    options = parse_flags(module.Options, args, program=program, positional=verb.positional, optional=verb.optional)
+    beside = [other for other in VERBS if other.startswith(f"{name} ")]
+    if beside and args and not args[0].startswith("-"):
+        raise ValueError(f"{args[0]!r} is neither an option nor one of {', '.join(beside)}")
+    options = parse_flags(
+        module.Options, args, program=f"{PROGRAM} {name}", positional=verb.positional, optional=verb.optional,
+        beside=f"Beside it: {', '.join(beside)}." if beside else "",
+    )  # fmt: skip
     return int(module.main(options))
 
 

@@ -21,6 +21,7 @@ def parse_flags(
     program: str,
     positional: Sequence[str] = (),
     optional: Sequence[str] = (),
+    beside: str = "",
 ) -> Config:
     """Parses a command line into a dataclass of settings.
 
@@ -30,6 +31,7 @@ def parse_flags(
         program: Its name, for the help.
         positional: Fields given without a flag, in this order; they must be given,
         optional: but for these, which come after the others.
+        beside: What else there is, for the help.
 
     Raises:
         SystemExit: Help was asked for, or a flag is wrong; both are explained on the terminal.
@@ -39,7 +41,7 @@ def parse_flags(
         _flags(kind, positional, optional),
         args=list(args),
         prog=program,
-        description=(kind.__doc__ or "").partition("\n")[0],
+        description="\n\n".join(filter(None, [(kind.__doc__ or "").partition("\n")[0], beside])),
     )
     return kind(**dataclasses.asdict(flags))
 

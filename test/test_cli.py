@@ -49,6 +49,20 @@ def _parse(*args):
     return parse_flags(_Options, args, program="program verb", positional=("names",))
 
 
+def test_verbs_tell_of_their_own(capsys):
+    assert cli.main(["evaluate", "refined"]) == 2
+    told = capsys.readouterr().err
+    assert "'refined' is neither an option nor one of evaluate calibrate" in told and "evaluate refiner" in told
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    assert "evaluate refiner" in " ".join(capsys.readouterr().out.split())
+
+
+def test_outputs_to_record_want_a_bag(capsys):
+    assert cli.main(["run", "--source", SAMPLES, "--record-outputs", "capsules"]) == 2
+    assert "--record" in capsys.readouterr().err
+
+
 def test_flags_become_settings():
     assert _parse("a", "b") == _Options(names=("a", "b"))
     assert _parse("a", "--speed", "1", "--mode", "left", "--no-loud", "--count", "7") == _Options(

@@ -25,7 +25,7 @@ from ros2_multihmr.measuring.options import Options
 from ros2_multihmr.measuring.peer import Found, _attend, open_peer
 from ros2_multihmr.measuring.roofline import Machine, count_cost, matmul_rate
 from ros2_multihmr.measuring.turns import Latency, take_turns
-from ros2_multihmr.measuring.variants import configurations, label
+from ros2_multihmr.measuring.variants import Variant, configurations, label, open_variants, told_apart
 from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.stand_in import stand_in_model
 
@@ -108,6 +108,25 @@ def test_a_crowd_too_large_says_why(estimator, picture):
 
 def test_labels_name_what_runs(estimator):
     assert label(estimator) == "torch, float32, square, nms_kernel=1"
+
+
+def test_networks_of_the_same_settings_are_told_apart_by_their_files(estimator, picture):
+    call = network_call(estimator, [picture[0]], picture[1])
+    files = ["", "runs/a/weights.safetensors", "runs/b/weights.safetensors"]
+    estimators = [Estimator(estimator.backend, estimator.body, EstimatorConfig(weights=file)) for file in files]
+    variants = [Variant("torch, float32, cut", one, call, None) for one in estimators]
+    other = dataclasses.replace(variants[0], name="torch, bfloat16, cut")
+    assert [one.name for one in told_apart([*variants, other])] == [
+        "embedded, torch, float32, cut",
+        "runs/a/weights.safetensors, torch, float32, cut",
+        "runs/b/weights.safetensors, torch, float32, cut",
+        "torch, bfloat16, cut",
+    ]
+
+
+def test_a_variant_that_the_weights_make_the_same_is_told(picture):
+    with pytest.raises(ValueError, match="padding=square: that is torch, float32, square, as another is"):
+        open_variants(EstimatorConfig(weights="untrained"), ["padding=square"], 1, [picture[0]], picture[1])
 
 
 def test_counted_operations_are_those_of_the_formula():

@@ -80,6 +80,13 @@ def test_it_is_settled_when_the_node_has_dealt_with_every_image(monitor, clock):
     assert dict(monitor.rows())["dropped"] == "2 of 5"
 
 
+def test_images_that_failed_are_told_with_their_last_error(monitor):
+    monitor._on_diagnostics(_diagnostics(failed=0))
+    assert "failed" not in dict(monitor.rows())
+    monitor._on_diagnostics(_diagnostics(failed=2, **{"last error": "needs another window"}))
+    assert dict(monitor.rows())["failed"] == "2, the last by needs another window"
+
+
 def test_people_of_the_last_image_are_those_seen(monitor, clock):
     states = (Human.TRACK_OK, Human.TRACK_NEW, Human.TRACK_PREDICTED, Human.TRACK_LOST)
     monitor._on_humans(HumanArray(humans=[Human(tracking_state=state) for state in states], calibrated=True))

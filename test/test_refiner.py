@@ -203,6 +203,10 @@ def test_a_file_is_opened_and_off_is_nobody(tmp_path: Path) -> None:
     assert create_refiner(RefinerConfig(refiner_weights="nowhere"), small_estimator()) is None
     with pytest.raises(WeightsError, match="nowhere: no such weights file"):
         create_refiner(RefinerConfig(refine=True, refiner_weights="nowhere"), small_estimator())
+    exported = tmp_path / "second.onnx"
+    exported.write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"end in .safetensors, not in '.onnx'; train those"):
+        create_refiner(RefinerConfig(refine=True, refiner_weights=str(exported)), small_estimator())
 
 
 def test_without_weights_it_is_told_how_to_get_some(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -312,7 +312,7 @@ def test_starts_that_do_not_fit_are_refused(single_shot: Path, tmp_path: Path) -
     model = work(smoke(*TRUTH)).learner.model
     with pytest.raises(WeightsError, match="no such weights file"):
         load_crop_start(model, str(tmp_path / "none.safetensors"))
-    with pytest.raises(WeightsError, match="Networks of another kind"):
+    with pytest.raises(WeightsError, match="Weights that find people go in as weights"):
         load_crop_start(model, str(single_shot))
     wider = work(smoke(*TRUTH, "network.hidden=48"))
     wider.learner.save(tmp_path / "wide.safetensors", half=False)

@@ -60,11 +60,27 @@ def open_variants(
         config if config.weights.endswith(ONNX_SUFFIX) else replace(config, max_humans=max(config.max_humans, slots))
         for config in configurations(base, variants)
     ]
-    opened = [_open(config, images, camera) for config in configs]
-    names = [one.name for one in opened]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"--variants: more than one is {' and '.join(twice)}; every variant must differ")
-    return opened
+    opened: list[Variant] = []
+    for text, config in zip(("", *variants), configs, strict=True):
+        one = _open(config, images, camera)
+        if (one.name, config.weights) in [(other.name, other.estimator.config.weights) for other in opened]:
+            raise ValueError(
+                f"--variants {text}: that is {one.name}, as another is already; every variant must differ. "
+                "What is not given, or is auto, the weights say"
+            )
+        opened.append(one)
+    return told_apart(opened)
+
+
+def told_apart(variants: Sequence[Variant]) -> list[Variant]:
+    """Returns the variants; those that share a name, by the file of their weights in front of it."""
+    names = [one.name for one in variants]
+    return [
+        replace(one, name=f"{one.estimator.config.weights or 'embedded'}, {one.name}")
+        if names.count(one.name) > 1
+        else one
+        for one in variants
+    ]
 
 
 def _open(config: EstimatorConfig, images: Sequence[NDArray[np.uint8]], camera: Camera) -> Variant:

@@ -21,6 +21,7 @@ from ros2_multihmr.model.weights_error import WeightsError
 MULTI_CROP_KEY = "multihmr_multi_crop_config"
 _SHOWN = 4
 _CONTRASTIVE = "contrastive."
+_TRAIN = "train those: `multihmr train --recipe multi_crop_embedded`"
 
 
 def save_multi_crop(
@@ -66,8 +67,10 @@ def load_multi_crop(path: str | Path) -> MultiCrop:
         ImportError: Its encoder is one of `timm`, which is not installed.
     """
     path = Path(path).expanduser()
-    if not path.is_file() or path.suffix != OWN_SUFFIX:
+    if not path.is_file():
         raise WeightsError(f"{path}: no such weights file; give the path of a {OWN_SUFFIX} file")
+    if path.suffix != OWN_SUFFIX:
+        raise WeightsError(f"{path}: weights of a second look end in {OWN_SUFFIX}, not in {path.suffix!r}; {_TRAIN}")
     try:
         with safe_open(str(path), framework="pt") as file:
             config = _config((file.metadata() or {}).get(MULTI_CROP_KEY), path)
@@ -108,7 +111,7 @@ def _config(text: str | None, path: Path) -> MultiCropConfig:
     if text is None:
         raise WeightsError(
             f"{path}: no configuration of a multi-crop network in the metadata (key {MULTI_CROP_KEY!r}). "
-            "Networks of another kind cannot be used here; write the file with save_multi_crop."
+            f"Weights that find people go in as weights, not as refiner_weights; {_TRAIN}"
         )
     try:
         return MultiCropConfig.from_dict(json.loads(text))

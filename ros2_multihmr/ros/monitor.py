@@ -148,6 +148,8 @@ class Monitor(Node):
             values = self._values()
             rows.append(("stages [ms]", self._stages or "no image yet"))
             rows.append(("dropped", f"{values.get('dropped', '?')} of {values.get('received', '?')}"))
+            if values.get(_FAILED, "0") != "0":
+                rows.append((_FAILED, f"{values[_FAILED]}, the last by {values.get('last error', '?')}"))
             rows.append(self._judgement)
         return rows
 
