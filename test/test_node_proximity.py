@@ -12,7 +12,7 @@ from tf2_ros import TransformBroadcaster
 from visualization_msgs.msg import Marker
 
 from ros2_multihmr.body.parts import PARTS
-from ros2_multihmr.nearness.nearest_point import brute_force
+from ros2_multihmr.nearness.triangles import brute_force
 
 SPHERES = ("-p", "proximity_frames:=[tool0]", "-p", "proximity_spheres:=['arm: base 0.0 0.0 0.5 0.2']")
 WAITS = ("-p", "proximity_timeout_s:=5.0", "-p", "publish_vertices:=true")
