@@ -113,6 +113,12 @@ def test_existing_folder_is_not_overwritten(tmp_path):
         BagWriter(tmp_path)
 
 
+def test_a_place_where_nothing_can_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="no bag can be written there"):
+        BagWriter(tmp_path / "file" / "bag")
+
+
 def test_other_folders_are_no_bags(tmp_path):
     with pytest.raises(ValueError, match="cannot be read as a bag"):
         read_bag(tmp_path)

@@ -63,6 +63,11 @@ def test_outputs_to_record_want_a_bag(capsys):
     assert "--record" in capsys.readouterr().err
 
 
+def test_a_bag_that_is_there_is_told_before_anything_starts(tmp_path, capsys):
+    assert cli.main(["run", "--source", SAMPLES, "--record", str(tmp_path)]) == 2
+    assert "new folder" in capsys.readouterr().err
+
+
 def test_flags_become_settings():
     assert _parse("a", "b") == _Options(names=("a", "b"))
     assert _parse("a", "--speed", "1", "--mode", "left", "--no-loud", "--count", "7") == _Options(

@@ -69,7 +69,7 @@ class BagWriter:
         path: Folder of the bag; must not exist.
 
     Raises:
-        ValueError: The folder is there already.
+        ValueError: The folder is there already, or cannot be made.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -79,6 +79,8 @@ class BagWriter:
             self._writer.open()
         except WriterError as error:
             raise ValueError(f"{error} Give the bag a new folder, or move the old one away.") from error
+        except OSError as error:
+            raise ValueError(f"{path}: no bag can be written there ({error.strerror}); give another folder") from error
 
     def add_topic(self, topic: str, kind: type[Any], qos: QoSProfile) -> Connection:
         """Adds a topic with its message class and the quality of service that a player should offer."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import rclpy
@@ -19,6 +20,7 @@ from rich.markup import escape
 
 from ros2_multihmr.calibration import read_calibration
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.report import open_console
 from ros2_multihmr.ros.camera_node import CameraConfig
@@ -63,6 +65,12 @@ def main(options: Options) -> int:
         read_calibration(options.calibration)
     if options.params_file:
         check_params_file(options.params_file)
+    if options.record:
+        check_folder(Path(options.record), "--record")
+        if Path(options.record).exists():
+            raise ValueError(
+                f"--record {options.record}: is there already; give a new folder, or move the old one away"
+            )
     if options.record_outputs and not options.record:
         raise ValueError("--record-outputs says what else is in a bag: give the bag a new folder with --record, too")
     console = open_console()
