@@ -205,7 +205,7 @@ def test_a_file_is_opened_and_off_is_nobody(tmp_path: Path) -> None:
         create_refiner(RefinerConfig(refine=True, refiner_weights="nowhere"), small_estimator())
     exported = tmp_path / "second.onnx"
     exported.write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"end in .safetensors, not in '.onnx'; train those"):
+    with pytest.raises(WeightsError, match=r"end in .safetensors, not in '.onnx'; those of a second look come from"):
         create_refiner(RefinerConfig(refine=True, refiner_weights=str(exported)), small_estimator())
 
 

@@ -21,7 +21,7 @@ from ros2_multihmr.model.weights_error import WeightsError
 MULTI_CROP_KEY = "multihmr_multi_crop_config"
 _SHOWN = 4
 _CONTRASTIVE = "contrastive."
-_TRAIN = "train those: `multihmr train --recipe multi_crop_embedded`"
+_TRAIN = "those of a second look come from `multihmr train --recipe multi_crop_embedded`"
 
 
 def save_multi_crop(
