@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,8 @@ def main(options: Options) -> int:
     console = open_console()
     image = read_image(options.image or asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
-    measured = measure_estimators(options, image, console, _memory_mb if options.memory else None)
+    memory = partial(_memory_mb, width=options.width, height=options.height) if options.memory else None
+    measured = measure_estimators(options, image, console, memory)
     tell(
         console, options.out, "estimator", _sections(measured, options), hardware(measured.device),
         settings={**asdict(options), "network": asdict(measured.network)},
@@ -63,9 +65,10 @@ def main(options: Options) -> int:
     return 0
 
 
-def _memory_mb(config: EstimatorConfig) -> tuple[float, float]:
+def _memory_mb(config: EstimatorConfig, width: int, height: int) -> tuple[float, float]:
     """What a fresh process keeps after its first image, and the most in passing beyond that."""
-    cost = startup.stage_costs([startup.measure(startup.Options(**plain_settings(config), repeats=1))])[-1]
+    started = startup.Options(**plain_settings(config), repeats=1, width=width, height=height)
+    cost = startup.stage_costs([startup.measure(started)])[-1]
     return cost.kept_mb, cost.passing_mb
 
 

@@ -37,6 +37,8 @@ class Options(EstimatorConfig):
     """Measures how long weights and body take to load, and the first image, and how much memory that needs."""
 
     repeats: int = setting(3, "Processes, one after the other; the median is shown", low=1, high=1000)
+    width: int = setting(0, "Image width [px]; 0: the photograph's own", low=0, high=10000)
+    height: int = setting(0, "Image height [px]; 0: the photograph's own", low=0, high=10000)
     out: str = setting("", "Folder for startup.json and startup.md; empty: only show")
 
 
@@ -110,7 +112,8 @@ def measure(options: Options) -> dict[str, Any]:
         ValueError: The process failed; says why.
     """
     config = {name: getattr(options, name) for name in EstimatorConfig.__dataclass_fields__}
-    command = [sys.executable, "-m", _MODULE, str(time.monotonic()), json.dumps(config)]
+    size = (str(options.width), str(options.height))
+    command = [sys.executable, "-m", _MODULE, str(time.monotonic()), json.dumps(config), *size]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(
@@ -120,14 +123,19 @@ def measure(options: Options) -> dict[str, Any]:
     return result
 
 
-def run_child(start: float, config: EstimatorConfig) -> dict[str, Any]:
+def run_child(start: float, config: EstimatorConfig, width: int = 0, height: int = 0) -> dict[str, Any]:
     """Loads everything in this process and finds the people of a photograph; returns what each stage took.
 
     Args:
         start: When the process was started, on the monotonic clock of the system [s].
         config: Settings of the estimator.
+        width: Width of the image [px]; 0: the photograph's own.
+        height: Its height, likewise [px].
     """
-    from ros2_multihmr.camera import Camera  # here: their time is part of what is measured
+    import cv2  # here: their time is part of what is measured
+    import numpy as np
+
+    from ros2_multihmr.camera import Camera
     from ros2_multihmr.estimator import create_estimator
     from ros2_multihmr.sources import read_image
 
@@ -135,6 +143,8 @@ def run_child(start: float, config: EstimatorConfig) -> dict[str, Any]:
     meter.seconds[LIBRARIES] = time.monotonic() - start
     meter.add(LIBRARIES, 0.0)
     image = read_image(asset("samples/basketball.jpg"))
+    if width or height:
+        image = np.asarray(cv2.resize(image, (width or image.shape[1], height or image.shape[0])), np.uint8)
     camera = Camera.from_fov(image.shape[1], image.shape[0], _FOV_DEG)
     estimator = create_estimator(config, meter)
     with meter.stage(FIRST_IMAGE):
@@ -175,7 +185,7 @@ def _cells(cost: StageCost) -> tuple[str, ...]:
 
 def _main(args: Sequence[str]) -> int:
     try:
-        result = run_child(float(args[0]), EstimatorConfig(**json.loads(args[1])))
+        result = run_child(float(args[0]), EstimatorConfig(**json.loads(args[1])), *map(int, args[2:]))
     except (ValueError, OSError, MemoryError) as error:
         sys.stderr.write(" ".join(str(error).split("\n")) + "\n")
         return 1
