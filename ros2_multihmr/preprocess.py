@@ -9,7 +9,6 @@ of the first pixel is (0, 0); in the image's (see `camera`) its *centre* is: pix
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -24,8 +23,6 @@ from torch import Tensor
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.model.config import IMAGENET_MEAN, IMAGENET_STD, PATCH
 from ros2_multihmr.model.token_window import TokenWindow, fitted
-
-_PIXELS_PER_BAND = 200_000  # fewer are done sooner than another thread is at work
 
 
 @dataclass(frozen=True)
@@ -133,13 +130,7 @@ def check_image(image: NDArray[np.uint8], camera: Camera) -> None:
 def _scaled(image: NDArray[np.uint8], content: tuple[int, int]) -> NDArray[np.uint8]:
     # No reducing_gap, no OpenCV, no PyTorch: their numbers differ from what the released networks were fed. Rows first,
     # then columns: from release 13 on, Pillow itself changes the order for some shapes, and with it the numbers.
-    bands = max(1, min(torch.get_num_threads(), image.shape[0] * image.shape[1] // _PIXELS_PER_BAND))
-    if bands == 1:
-        narrow = _resized(image, (content[0], len(image)))
-    else:
-        with ThreadPoolExecutor(bands) as threads:  # Pillow lets other threads run
-            parts = threads.map(lambda part: _resized(part, (content[0], len(part))), np.array_split(image, bands))
-            narrow = np.concatenate(list(parts))
+    narrow = _resized(image, (content[0], len(image)))
     return _resized(narrow, content)
 
 
