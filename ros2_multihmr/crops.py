@@ -196,13 +196,15 @@ def sample_crops(images: Tensor, of_image: Tensor, boxes: CropBoxes, size: tuple
     """
     _check(images, of_image, boxes)
     level, image = _levels(images, boxes, size), of_image.repeat_interleave(boxes.size.shape[1])
-    levels = _halved(_as_floats(images, boxes.size.dtype), max(level.tolist(), default=0))
     center, extent = boxes.center.flatten(0, 1), boxes.size.flatten(0, 1)
     x, y = (_places(center[:, i], extent[:, i], size[1 - i], level) for i in (0, 1))
-    pictures = levels[0].new_empty(len(level), images.shape[1], *size)
-    for of, halved in sorted(set(zip(image.tolist(), level.tolist(), strict=True))):
-        crops = ((image == of) & (level == halved)).nonzero()[:, 0]
-        pictures[crops] = _bilinear(levels[halved][of], y[crops], x[crops])
+    pictures = extent.new_empty(len(level), images.shape[1], *size)
+    for one in sorted(set(image.tolist())):
+        # One image after the other: as floats, all of them would be more than a processor's caches hold.
+        levels = _halved(_as_floats(images[one], boxes.size.dtype), int(level[image == one].max()))
+        for times in sorted(set(level[image == one].tolist())):
+            crops = ((image == one) & (level == times)).nonzero()[:, 0]
+            pictures[crops] = _bilinear(levels[times], y[crops], x[crops])
     return pictures.unflatten(0, boxes.size.shape[:2])
 
 
@@ -230,9 +232,9 @@ def _bilinear(picture: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return read[0].unflatten(1, y.shape).transpose(0, 1)
 
 
-def _halved(images: Tensor, times: int) -> list[Tensor]:
-    """The images, their halves, quarters and so on."""
-    levels = [images]
+def _halved(image: Tensor, times: int) -> list[Tensor]:
+    """An image (C, H, W), its half, quarter and so on."""
+    levels = [image]
     for _ in range(times):
         height, width = levels[-1].shape[-2:]
         # Half pixels at the edge are half black, as is what lies outside.
@@ -240,8 +242,8 @@ def _halved(images: Tensor, times: int) -> list[Tensor]:
     return levels
 
 
-def _as_floats(images: Tensor, dtype: torch.dtype) -> Tensor:
-    return images.to(dtype) / 255 if images.dtype == torch.uint8 else images.to(dtype)
+def _as_floats(image: Tensor, dtype: torch.dtype) -> Tensor:
+    return image.to(dtype) / 255 if image.dtype == torch.uint8 else image.to(dtype)
 
 
 def _check(images: Tensor, of_image: Tensor, boxes: CropBoxes) -> None:

@@ -27,7 +27,7 @@ from ros2_multihmr.model.multi_crop_checkpoint import MULTI_CROP_KEY, load_multi
 from ros2_multihmr.model.multi_crop_config import CAMERAS, FUSIONS, POOLINGS, MultiCropConfig
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.training.crop_losses import camera_loss, contrastive_loss
-from ros2_multihmr.training.crop_start import borrow_backbone, start_multi_crop
+from ros2_multihmr.training.crop_start import borrow_backbone, load_crop_backbone, start_multi_crop
 
 BODY = small_body()
 SMALL = MultiCropConfig.for_body(
@@ -338,6 +338,17 @@ def test_the_backbone_can_be_borrowed() -> None:
     assert torch.equal(model.encoder.backbone.state_dict()[block], source.backbone.state_dict()[block])
     with pytest.raises(WeightsError, match="vit of the encoder's sizes"):
         borrow_backbone(start_multi_crop(SMALL, BODY.info, 0), source)
+
+
+def test_the_encoder_of_another_second_look_can_be_taken(tmp_path: Path) -> None:
+    source = start_multi_crop(SMALL, BODY.info, 1)
+    save_multi_crop(source, tmp_path / "a.safetensors")
+    model = start_multi_crop(changed(num_crops=1, contrastive=False, fusion="mean", relative_boxes=False), BODY.info, 0)
+    load_crop_backbone(model, str(tmp_path / "a.safetensors"))
+    for name, tensor in source.encoder.state_dict().items():
+        assert torch.equal(model.encoder.state_dict()[name], tensor), name
+    with pytest.raises(WeightsError, match=r"its encoder is another one, .* tensors differ, backbone"):
+        load_crop_backbone(start_multi_crop(changed(depth=2), BODY.info, 0), str(tmp_path / "a.safetensors"))
 
 
 def test_encoders_of_timm_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,15 @@ def load_multi_crop(path: str | Path) -> MultiCrop:
     return assemble_multi_crop(config, state, str(path))
 
 
+def is_multi_crop(path: str | Path) -> bool:
+    """Returns True for a file of `save_multi_crop`, False for anything else, or nothing."""
+    try:
+        with safe_open(str(Path(path).expanduser()), framework="pt") as file:
+            return MULTI_CROP_KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def assemble_multi_crop(config: MultiCropConfig, state: Mapping[str, Tensor], source: str) -> MultiCrop:
     """Builds a network around a state dict.
 

@@ -19,8 +19,9 @@ class CropNetworkSettings(CropSettings):
     weights: str = setting("", "Start of everything: empty for random, or a file of multi-crop weights of these sizes")
     backbone: str = setting(
         "",
-        "Start of the encoder: empty for random; for vit embedded or a file of single-shot weights of these sizes, "
-        "whose backbone it becomes; for the others a file of timm's weights",
+        "Start of the encoder: empty for random; a file of multi-crop weights, whose encoder it becomes; for vit "
+        "embedded or a file of single-shot weights of these sizes, whose backbone it becomes; for timm's a file of its "
+        "weights",
     )
 
 

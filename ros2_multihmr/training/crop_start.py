@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.crop_encoders import TimmEncoder, VitEncoder
 from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.multi_crop import MultiCrop
-from ros2_multihmr.model.multi_crop_checkpoint import load_multi_crop
+from ros2_multihmr.model.multi_crop_checkpoint import is_multi_crop, load_multi_crop
 from ros2_multihmr.model.multi_crop_config import CropSettings, MultiCropConfig
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.stand_in import standing_pose
@@ -73,6 +74,26 @@ def borrow_backbone(model: MultiCrop, source: MultiHMR) -> None:
     own.backbone.load_state_dict(state)
 
 
+@torch.no_grad()
+def take_encoder(model: MultiCrop, source: MultiCrop) -> None:
+    """Starts the encoder as another second look's; how many crops there are and what is made of them may differ.
+
+    Raises:
+        WeightsError: The other network's encoder has other tensors.
+    """
+    own, other = model.encoder.state_dict(), source.encoder.state_dict()
+    if differences := {name for name in own.keys() | other.keys() if _shape(own, name) != _shape(other, name)}:
+        raise WeightsError(
+            f"{source.config.weights}: its encoder is another one, {len(differences)} of {len(own)} tensors differ, "
+            f"{min(differences)} among them; set network.* of the encoder to its sizes"
+        )
+    model.encoder.load_state_dict(other)
+
+
+def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
+    return state[name].shape if name in state else None
+
+
 def crop_training_config(settings: CropNetworkSettings, info: BodyInfo, name: str) -> MultiCropConfig:
     """Configuration of a network to train.
 
@@ -102,7 +123,7 @@ def load_crop_start(model: MultiCrop, path: str) -> None:
 
 
 def load_crop_backbone(model: MultiCrop, source: str) -> None:
-    """Starts the encoder from a single-shot network, or, if it is one of timm's, from a file of its weights.
+    """Starts the encoder from another second look's, from a single-shot network, or, if it is timm's, from its weights.
 
     Args:
         model: The network.
@@ -112,6 +133,9 @@ def load_crop_backbone(model: MultiCrop, source: str) -> None:
         WeightsError: The file is missing, damaged, or does not fit.
     """
     encoder = model.encoder
+    if is_multi_crop(source):
+        take_encoder(model, load_multi_crop(source))
+        return
     if isinstance(encoder, VitEncoder):
         network = open_network("" if source == "embedded" else source)
         if not isinstance(network, MultiHMR):
