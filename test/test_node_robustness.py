@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from multihmr.msg import Human
 from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
 from ros_graph import HEIGHT, WIDTH
 
 
@@ -36,6 +37,20 @@ def test_a_bad_image_is_counted_and_the_next_one_processed(graph, capfd, fields)
     image = g.send()
     assert g.last("humans").header == image.header and len(g.received["humans"]) == 1
     assert "image skipped: ImageError: image: " in capfd.readouterr().err
+
+
+def test_images_whose_bytes_end_too_early_are_counted_and_the_next_one_processed(graph, capfd):
+    g = graph(args=("-p", "diagnostics_period_s:=0.1")).start("humans", "diagnostics")
+    (images,) = (one for one in g.node._inputs._subscriptions if one.topic_name == "/image")
+    raw = serialize_message(g.image())
+    for size in (0, 20, 60):
+        images.callback(raw[:size])
+    assert g.node.statistics.counts[0] == 3 and g.fates()["FAILED"] == 3
+    level, text, _ = g.diagnostics()
+    assert level == 2 and "expected a serialized sensor_msgs/Image, got 60 bytes" in text
+    image = g.send()
+    assert g.last("humans").header == image.header
+    assert capfd.readouterr().err.count("image skipped: ValueError: image: expected a serialized") == 1, "throttled"
 
 
 def test_padded_rows_are_no_problem(graph):

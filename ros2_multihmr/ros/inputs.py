@@ -25,6 +25,8 @@ class Inputs:
         node: The node.
         transport: "raw" for sensor_msgs/Image, "compressed" for sensor_msgs/CompressedImage.
         on_image: Called with every image, an ImageView where the transport is raw.
+        on_unreadable: Called in place of `on_image` with what is wrong with an image that cannot be read; the transport
+            "compressed" leaves that to whoever takes the picture out of the message.
         on_info: Called with every CameraInfo.
         on_incompatible: Called with a topic and a policy's name where a publisher's quality of service does not fit.
 
@@ -37,6 +39,7 @@ class Inputs:
         node: Node,
         transport: str,
         on_image: Callable[[Any], None],
+        on_unreadable: Callable[[ValueError], None],
         on_info: Callable[[CameraInfo], None],
         on_incompatible: Callable[[str, str], None],
     ) -> None:
@@ -46,7 +49,7 @@ class Inputs:
             self._subscribe(CameraInfo, info_topic(node), on_info, _CAMERA_INFO_DEPTH)
             kind, topic = subscribed_image(node, transport)
             if kind is Image:
-                self._subscribe(kind, topic, lambda raw: on_image(image_view(raw)), _IMAGE_DEPTH, raw=True)
+                self._subscribe(kind, topic, _viewed(on_image, on_unreadable), _IMAGE_DEPTH, raw=True)
             else:
                 self._subscribe(kind, topic, on_image, _IMAGE_DEPTH)
         except Exception:
@@ -74,6 +77,20 @@ class Inputs:
             raw=raw,
         )
         self._subscriptions.append(subscription)
+
+
+def _viewed(on_image: Callable[[Any], None], on_unreadable: Callable[[ValueError], None]) -> Callable[[bytes], None]:
+    """Returns a subscription's callback for serialized images; it never raises over one, which would end the spin."""
+
+    def callback(raw: bytes) -> None:
+        try:
+            view = image_view(raw)
+        except ValueError as error:
+            on_unreadable(error)
+        else:
+            on_image(view)
+
+    return callback
 
 
 def image_topic(node: Node) -> str:

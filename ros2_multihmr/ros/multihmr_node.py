@@ -117,7 +117,12 @@ class MultiHMRNode(LifecycleNode):
         self._silence = Silence(self._now_s())
         try:
             self._inputs = Inputs(
-                self, self.config.image_transport, self._on_image, self._on_info, self._on_incompatible
+                self,
+                self.config.image_transport,
+                self._on_image,
+                self._on_unreadable,
+                self._on_info,
+                self._on_incompatible,
             )
         except (ValueError, RuntimeError) as error:
             self._unload()
@@ -193,12 +198,20 @@ class MultiHMRNode(LifecycleNode):
 
     def _on_image(self, message: ImageMessage) -> None:
         if self.active:  # an image may be on its way through the executor when its subscription ends
-            self.statistics.received()
-            self._silence.image(self._now_s())
+            self._count_image()
             if self._pipeline.load.admits(self.config.target_rate):
                 self._worker.submit(message)
             else:
                 self.statistics.dropped(Fate.BEYOND_RATE)
+
+    def _on_unreadable(self, error: ValueError) -> None:
+        if self.active:
+            self._count_image()
+            self._pipeline.report_failure(error)
+
+    def _count_image(self) -> None:
+        self.statistics.received()
+        self._silence.image(self._now_s())
 
     def _on_info(self, message: CameraInfo) -> None:
         if self.active:

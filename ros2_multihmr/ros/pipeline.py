@@ -82,7 +82,7 @@ class Pipeline:
             with self.load.work():
                 fate = self._process(message)
         except Exception as error:  # whatever an image or a network does, the next image has its chance
-            self._report_failure(error)
+            self.report_failure(error)
         else:
             if fate is not None:
                 self._statistics.dropped(fate)
@@ -128,7 +128,8 @@ class Pipeline:
             self._publishers.forget_time()
         self._last_stamp = stamp
 
-    def _report_failure(self, error: Exception) -> None:
+    def report_failure(self, error: Exception) -> None:
+        """Logs, not too often, and counts an image that could not be processed; any thread may call."""
         text = f"{type(error).__name__}: {error}"
         # These say what is wrong with the input or the machine; anything else is a defect, whose place matters.
         details = "" if isinstance(error, _EXPLAINED) else "\n" + "".join(traceback.format_exception(error))
