@@ -11,21 +11,22 @@ def test_a_node_too_slow_for_its_target_says_so_skips_images_and_recovers_withou
     g.start("humans", "markers", "diagnostics")
     g.backend.wait = lambda: time.sleep(0.1)
 
-    def level_and_message():
-        status = g.received["diagnostics"][-1].status[0]
-        return status.level[0], status.message
+    def told():
+        """Level and message of the newest report."""
+        reports = g.received["diagnostics"]
+        return (reports[-1].status[0].level[0], reports[-1].status[0].message) if reports else (0, "")
 
     end_s = time.monotonic() + PATIENCE_S
-    while "images per second are used" not in level_and_message()[1] if g.received["diagnostics"] else True:
-        assert time.monotonic() < end_s, level_and_message()
+    while "images per second are used" not in told()[1] or not g.fates()["BEYOND_RATE"]:
+        assert time.monotonic() < end_s, (told(), g.fates())
         g.infos.publish(g.info(image := g.image()))
         g.images.publish(image)
         g.settle(0.008)  # as a camera: who sends without a pause leaves the worker no turn of the interpreter
-    assert level_and_message()[0] == 1 and "cannot keep up with target_rate 100 Hz" in level_and_message()[1]
+    assert told()[0] == 1 and "cannot keep up with target_rate 100 Hz" in told()[1]
     values = g.diagnostics()[2]
     g.until(lambda: g.finished() == g.node.statistics.counts[0])
     fates = g.fates()
-    assert fates["BEYOND_RATE"] > 0 and fates["FAILED"] == 0
+    assert fates["FAILED"] == 0
     assert 0.0 < float(values["images allowed [Hz]"]) < 100.0 and values["worker busy"].endswith("%")
     assert int(values["dropped, beyond target_rate"]) <= fates["BEYOND_RATE"]
     g.last("humans", fates["PUBLISHED"])
