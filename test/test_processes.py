@@ -137,6 +137,29 @@ def test_group_stops_everyone_when_its_block_is_left():
     assert process.exit_code() is not None and group.ended() == [process]
 
 
+IMPORTS = "print('importing', flush=True); import time; time.sleep(60)"
+TELLS_ITSELF = "import sys; print(__name__, sys.argv[1:], sys.modules['__main__'].__spec__.name, flush=True)"
+
+
+def test_an_interrupt_while_a_module_imports_is_silent(tmp_path):
+    (tmp_path / "slow_to_import.py").write_text(IMPORTS)
+    (tmp_path / "wants_slow.py").write_text("import slow_to_import")
+    lines = []
+    with ProcessGroup(lambda name, line: lines.append(line), {"PYTHONPATH": str(tmp_path)}) as group:
+        process = group.start("child", "wants_slow", [])
+        assert group.wait_for_line(process, "importing", DEADLINE_S, threading.Event())
+        assert group.stop() == {"child": -signal.SIGINT}
+    assert lines == ["importing"]
+
+
+def test_modules_run_as_with_m(tmp_path):
+    (tmp_path / "tells_itself.py").write_text(TELLS_ITSELF)
+    lines = []
+    with ProcessGroup(lambda name, line: lines.append(line), {"PYTHONPATH": str(tmp_path)}) as group:
+        assert group.start("child", "tells_itself", ["-p", "a b"]).wait(DEADLINE_S) == 0
+    assert lines == ["__main__ ['-p', 'a b'] tells_itself"]
+
+
 PARENT = """
 import sys, threading, time
 from ros2_multihmr.ros.processes import Process

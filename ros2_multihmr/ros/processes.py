@@ -27,6 +27,11 @@ _KEPT_LINES = 30
 _POLL_S = 0.1
 # A lifecycle node lives on after these, and waits for commands that nobody here will give.
 _GIVEN_UP = ("cannot configure", "cannot activate")
+# An interrupt ends a module silently until it listens to signals itself: which import was cut off is no news.
+_RUN_MODULE = (
+    "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); del sys.argv[0]; "
+    "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+)
 _CHILD = Path(__file__).with_name("child.py")
 
 
@@ -144,8 +149,8 @@ class ProcessGroup:
         self._grace_s = grace_s
 
     def start(self, name: str, module: str, arguments: list[str]) -> Process:
-        """Starts `python -m module arguments` with this interpreter."""
-        command = [sys.executable, "-u", "-m", module, *arguments]
+        """Starts `python -m module arguments` with this interpreter; a module that wants SIGINT has to listen to it."""
+        command = [sys.executable, "-u", "-c", _RUN_MODULE, module, *arguments]
         process = Process(name, command, self._environment, self._on_line)
         self.processes.append(process)
         return process
