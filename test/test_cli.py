@@ -8,11 +8,13 @@ import sys
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ros2_multihmr import __version__, cli
 from ros2_multihmr.flags import parse_flags
+from ros2_multihmr.ros import run
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.environment import share_file
@@ -208,6 +210,34 @@ def test_run_stops_on_interrupt():
     text = "".join(lines)
     assert process.returncode == 0, text
     assert "stopping" in text and "Traceback" not in text and "killed" not in text, text
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.parametrize(("failure", "code"), [("", 0), ("no image could be processed", 1)])
+def test_run_fails_when_every_image_has(stopped, failure, code, monkeypatch, capsys):
+    class Group:
+        def __init__(self, *_):
+            self.ended = lambda: [SimpleNamespace(name="camera", exit_code=lambda: 0, fate=lambda: "ended")]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def start(self, *_):
+            pass
+
+    def watch(_live, _group, _arguments, stop):
+        if stopped:
+            stop.set()
+        return failure
+
+    monkeypatch.setattr(run, "ProcessGroup", Group)
+    monkeypatch.setattr(run, "_watch", watch)
+    assert cli.main(["run", "--source", SAMPLES]) == code
+    told = capsys.readouterr().out
+    assert ("stopping" if stopped else "the source has ended") in told and failure in told
 
 
 def test_run_ends_when_the_node_cannot_start():

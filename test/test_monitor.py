@@ -87,6 +87,21 @@ def test_images_that_failed_are_told_with_their_last_error(monitor):
     assert dict(monitor.rows())["failed"] == "2, the last by needs another window"
 
 
+@pytest.mark.parametrize(
+    ("counts", "failure"),
+    [
+        ({}, ""),
+        ({"published": 0}, ""),
+        ({"published": 1, "failed": 4}, ""),
+        ({"published": 0, "failed": 3}, "no image could be processed: 3 of 5 failed, the last by bad shape"),
+    ],
+)
+def test_that_every_image_failed_is_told(monitor, counts, failure):
+    assert monitor.failure == ""
+    monitor._on_diagnostics(_diagnostics(**counts, **{"last error": "bad shape"}))
+    assert monitor.failure == failure
+
+
 def test_people_of_the_last_image_are_those_seen(monitor, clock):
     states = (Human.TRACK_OK, Human.TRACK_NEW, Human.TRACK_PREDICTED, Human.TRACK_LOST)
     monitor._on_humans(HumanArray(humans=[Human(tracking_state=state) for state in states], calibrated=True))

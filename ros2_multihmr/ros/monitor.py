@@ -130,6 +130,17 @@ class Monitor(Node):
         """Returns what the node last said became of its images, see `image_counts`."""
         return image_counts(self._values())
 
+    @property
+    def failure(self) -> str:
+        """A sentence if images failed and the node has published for none; empty otherwise."""
+        counts = self.image_counts()
+        if counts["published"] or not counts[_FAILED]:
+            return ""
+        return (
+            f"no image could be processed: {counts[_FAILED]} of {counts['received']} failed, "
+            f"the last by {self._values().get('last error', '?')}"
+        )
+
     def table(self) -> Table:
         """Returns what is known now as a table."""
         table = Table(show_header=False)

@@ -59,7 +59,7 @@ class Options(EstimatorConfig, RefinerConfig, CameraConfig):
 
 
 def main(options: Options) -> int:
-    """Runs the verb; returns 0 when asked to stop or when the source has ended, 1 if a process failed."""
+    """Runs the verb; returns 0 when asked to stop or at the end of the source, 1 if a process or every image failed."""
     open_source(options.source)  # mistakes are told here, before anything starts
     if options.calibration:
         read_calibration(options.calibration)
@@ -125,22 +125,23 @@ def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Even
         recorder = group.start("recorder", RECORDER_MODULE, ros_arguments({"out": options.record, **more}))
         if not group.wait_for_line(recorder, RECORDING, _READY_S, stop):
             return _end(live, group, stop)
-    _watch(live, group, ros_arguments(_camera_parameters(options)), stop)
-    return _end(live, group, stop)
+    failure = _watch(live, group, ros_arguments(_camera_parameters(options)), stop)
+    return _end(live, group, stop, failure)
 
 
-def _end(live: Live, group: ProcessGroup, stop: threading.Event) -> int:
-    """Says why it is over; returns the exit code."""
+def _end(live: Live, group: ProcessGroup, stop: threading.Event, failure: str = "") -> int:
+    """Says why it is over, and what became of the images if all failed; returns the exit code."""
+    ended = group.ended()
     if stop.is_set():
         live.console.print("stopping")
-        return 0
-    ended = group.ended()
-    if [(process.name, process.exit_code()) for process in ended] == [("camera", 0)]:
+    elif [(process.name, process.exit_code()) for process in ended] == [("camera", 0)]:
         live.console.print("the source has ended")
-        return 0
-    fates = [process.fate() for process in ended] or [f"nothing was ready within {_READY_S:g} s"]
-    live.console.print(escape("; ".join(fates)))
-    return 1
+    else:
+        fates = [process.fate() for process in ended] or [f"nothing was ready within {_READY_S:g} s"]
+        failure = "; ".join([*fates, *filter(None, [failure])])
+    if failure:
+        live.console.print(escape(failure))
+    return 1 if failure else 0
 
 
 def _camera_parameters(options: Options) -> dict[str, Any]:
@@ -151,8 +152,12 @@ def _camera_parameters(options: Options) -> dict[str, Any]:
     return parameters
 
 
-def _watch(live: Live, group: ProcessGroup, camera_arguments: list[str], stop: threading.Event) -> None:
-    """Starts the camera once the node is listened to; shows the table until asked to stop or a process has ended."""
+def _watch(live: Live, group: ProcessGroup, camera_arguments: list[str], stop: threading.Event) -> str:
+    """Starts the camera once the node is listened to; shows the table until asked to stop or a process has ended.
+
+    Returns:
+        See `Monitor.failure`.
+    """
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         monitor, executor = Monitor(NODE_REMAPS["camera_info"], "/multihmr/humans"), SingleThreadedExecutor()
@@ -173,5 +178,6 @@ def _watch(live: Live, group: ProcessGroup, camera_arguments: list[str], stop: t
                 spin_until(lambda: monitor.settled(end_s) or time.monotonic() > end_s + _LAST_IMAGE_S)
         live.update(monitor.table())
         executor.shutdown()  # left to the garbage collector, it would complain once ROS is down
+        return monitor.failure
     finally:
         rclpy.try_shutdown()
