@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ros2_multihmr.camera import Camera
+from ros2_multihmr.files.whole_file import named
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.mesh_io import write_mesh
 from ros2_multihmr.model.config import MultiHMRConfig
@@ -48,10 +49,12 @@ def write_data(path: Path, result: Result) -> None:
         OSError: The file cannot be written.
     """
     if path.suffix == ".json":
-        path.write_text(_json(result), encoding="utf-8")
+        with named(path):
+            path.write_text(_json(result), encoding="utf-8")
     elif path.suffix == ".npz":
         arrays: dict[str, Any] = {"about": np.array(json.dumps(_about(result))), **_arrays(result.humans)}
-        np.savez_compressed(path, **arrays)
+        with named(path):
+            np.savez_compressed(path, **arrays)
     else:
         raise ValueError(f"{path}: expected a file name that ends in .json or .npz")
 
@@ -67,12 +70,16 @@ def write_meshes(stem: Path, suffix: str, humans: Humans, *, full: bool) -> list
 
     Returns:
         The files.
+
+    Raises:
+        OSError: A file cannot be written.
     """
     faces = humans.body.faces if full else humans.body.faces_lod
     paths = []
     for number, vertices in enumerate(humans.vertices if full else humans.vertices_lod, start=1):
         paths.append(stem.with_name(f"{stem.name}_{number}.{suffix}"))
-        write_mesh(paths[-1], vertices, faces)
+        with named(paths[-1]):
+            write_mesh(paths[-1], vertices, faces)
     return paths
 
 

@@ -78,7 +78,7 @@ ALLOWED: dict[str, set[str]] = {
     "flags": {"settings"},
     "hardware": set(),
     "report": {"files"},
-    "results": {"camera", "humans", "mesh_io", "model"} | LEAVES,
+    "results": {"camera", "files", "humans", "mesh_io", "model"} | LEAVES,
     "samples": {"body", "camera", "files", "render"} | LEAVES,
     "synthesis": {"samples", "body", "camera", "rasterizer"} | LEAVES,
     "training": {

@@ -135,12 +135,40 @@ def test_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     def refuse(*_args, **_more):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(ValueError, match="nothing can be written to"):
-        check_folder(tmp_path / "a" / "b", "--out")
+    check_folder(tmp_path / "a" / "b", "--out")
+    assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(ValueError, match=r"the folder cannot be made \(Permission denied\)"):
         make_folder(tmp_path / "a", "--out")
+
+
+@pytest.mark.parametrize("out", ["/proc/results", "/proc/results/below", "/proc"])
+def test_places_that_hold_no_files_are_refused_before_any_work(out, capsys):
+    assert cli.main(["predict", str(PHOTOGRAPH), "--out", out, "--weights", "/nowhere.safetensors"]) == 2
+    told = capsys.readouterr().err
+    assert f"--out {out}: nothing can be written to /proc (" in told and told.count("\n") == 1
+
+
+def test_a_full_disk_names_the_folder_before_and_the_file_during_the_work(tmp_path, monkeypatch, capsys):
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", full)
+        with pytest.raises(ValueError, match=rf"nothing can be written to {tmp_path} \(No space left on device\)"):
+            check_folder(tmp_path / "out", "--out")
+    picture = tmp_path / "black.png"
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(picture)
+    for target, arguments, name in (
+        ((Image.Image, "save"), [], "black_overlay.png"),
+        ((Path, "write_text"), ["--no-overlay"], "black.json"),
+        ((np, "savez_compressed"), ["--no-overlay", "--data", "npz"], "black.npz"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*target, full)
+            assert cli.main(["predict", str(picture), "--out", str(tmp_path), *arguments]) == 2
+        told = capsys.readouterr().err
+        assert "No space left on device" in told and str(tmp_path / name) in told and "Traceback" not in told
 
 
 def test_unreadable_input_leaves_no_folder_behind(tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 
 
 def check_folder(path: Path, flag: str) -> None:
-    """Checks that a folder is there or can be made; makes nothing.
+    """Checks that a folder is there or can be made; leaves nothing there.
 
     Args:
         path: The folder.
@@ -19,8 +21,12 @@ def check_folder(path: Path, flag: str) -> None:
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
     if not there.is_dir():
         raise ValueError(f"{flag} {path}: {there} is a file; give a folder for the results")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{flag} {path}: nothing can be written to {there}; give another folder, or change its rights")
+    try:  # rights do not tell all: root may do everything, but nothing in /proc, and a disk may be full
+        with tempfile.TemporaryDirectory(prefix=".multihmr_", dir=there):
+            pass
+    except OSError as error:
+        reason = "it holds no files of yours" if error.errno == errno.ENOENT else error.strerror
+        raise ValueError(f"{flag} {path}: nothing can be written to {there} ({reason}); give another folder") from error
 
 
 def make_folder(path: Path, flag: str) -> None:

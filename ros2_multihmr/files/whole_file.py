@@ -15,6 +15,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Puts a file's name into errors of writing it: the system names a file where it is opened, and not where it fails.
+
+    Raises:
+        OSError: It cannot be written; the text tells which file and why.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Lets a file be written beside its place, and puts it there once it is whole and on the disk.
 

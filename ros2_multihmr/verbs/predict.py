@@ -16,6 +16,7 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folders import check_folder, make_folder
+from ros2_multihmr.files.whole_file import named
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
@@ -148,7 +149,9 @@ def _write(stem: Path, frame: Frame, result: Result, options: Options) -> int:
     if options.overlay:
         note = UNTRAINED_NOTE if result.network.untrained else ""
         files.append(stem.with_name(f"{stem.name}_overlay.png"))
-        Image.fromarray(overlay(frame.image, result.humans, result.camera, note=note, full_mesh=True)).save(files[-1])
+        drawn = Image.fromarray(overlay(frame.image, result.humans, result.camera, note=note, full_mesh=True))
+        with named(files[-1]):
+            drawn.save(files[-1])
     if options.data != "none":
         files.append(stem.with_name(f"{stem.name}.{options.data}"))
         write_data(files[-1], result)
