@@ -146,12 +146,12 @@ def place_in_window(view: NetworkView, window: TokenWindow | None) -> tuple[int,
     """
     if window is None:
         return view.margin
-    needed = view.window()
-    if not window.covers(needed):
+    if not window.covers(view.window()):
+        width, height = (round(size / scale) for size, scale in zip(view.content, view.scale, strict=True))
         raise ValueError(
-            f"image: needs {needed.columns} x {needed.rows} of the {needed.grid} x {needed.grid} tokens, but "
-            f"{window.columns} x {window.rows} of {window.grid} x {window.grid} are computed; take a window for images "
-            "of this shape, or export the network for them: `multihmr export --cut-for WIDTHxHEIGHT`"
+            f"image: expected one that is {window.images}, the only shape that this network was exported for; "
+            f"got {width} x {height} pixels. Give images of that shape, or export the weights again: with "
+            f"`multihmr export --cut-for {width}x{height}` for these, without --cut-for for images of any shape"
         )
     return view.margin[0] - PATCH * window.left, view.margin[1] - PATCH * window.top
 

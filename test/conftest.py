@@ -34,6 +34,18 @@ def graph():
         one.stop()
 
 
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the weights of small_network.small_network, for all tests that only read it."""
+    from small_network import small_network  # loads torch, which many tests do without
+
+    from ros2_multihmr.model.checkpoint import save_weights
+
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_weights(small_network(), path)
+    return path
+
+
 @pytest.fixture
 def share() -> Path:
     """The folder above launch/ and config/ of the imported package: the tree, or where colcon installed it."""

@@ -86,7 +86,7 @@ def test_a_window_is_part_of_the_square():
     np.testing.assert_array_equal(
         run([image], [camera], 112, window).pixels, window.of_square(run([image], [camera], 112, None).pixels)
     )
-    with pytest.raises(ValueError, match="take a window for images of this shape"):
+    with pytest.raises(ValueError, match="the only shape that this network was exported for"):
         run([noise(90, 160)], [CAMERAS[1]], 112, window)
 
 

@@ -11,38 +11,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_export import onnx
 from small_network import SMALL, small_inputs, small_network
 from torch import Tensor
 
 from ros2_multihmr.backends import export, onnxruntime_backend
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
 from ros2_multihmr.backends.backend import describe_file, open_backend
-from ros2_multihmr.backends.export import PRECISION_KEY, ExportReport, check_inputs_of, export_onnx
-from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, TENSORRT, OnnxRuntimeBackend
+from ros2_multihmr.backends.export import ExportReport, check_inputs_of, export_onnx
+from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, PRECISION_KEY, TENSORRT, OnnxRuntimeBackend
 from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.model.checkpoint import CONFIG_KEY, save_weights
+from ros2_multihmr.model.checkpoint import CONFIG_KEY
+from ros2_multihmr.model.export_form import ExportForm
+from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.synthesis.clip_file import shipped_clip
 from ros2_multihmr.verbs import info
 
-onnx = pytest.importorskip("onnx", reason="export is an optional extra")
-pytest.importorskip("onnxruntime", reason="export is an optional extra")
-pytest.importorskip("onnxscript", reason="export is an optional extra")
-
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(small_network(), path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def exported(weights: Path) -> ExportReport:
+def exported(small_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
     """One image at a time, 12 slots."""
-    return export_onnx(weights, weights.with_name("small.onnx"), max_humans=12)
+    return export_onnx(small_weights, tmp_path_factory.mktemp("export") / "small.onnx", max_humans=12)
 
 
 def rewritten(source: Path, target: Path, metadata: dict[str, str]) -> Path:
@@ -74,16 +66,26 @@ def test_the_path_chooses_the_backend(exported: ExportReport) -> None:
         open_backend(str(exported.path), "cpu")
 
 
-def test_files_are_described(exported: ExportReport, weights: Path) -> None:
-    of_export, of_weights = describe_file(exported.path), describe_file(weights)
+def test_files_are_described(exported: ExportReport, small_weights: Path) -> None:
+    of_export, of_weights = describe_file(exported.path), describe_file(small_weights)
     assert (of_export.parameters, of_weights.parameters > 1e4) == (0, True)
-    assert of_export.file_bytes == exported.file_bytes and of_weights.file_bytes == weights.stat().st_size
-    same = {"parameters": 0, "file_bytes": 0}
+    assert of_export.file_bytes == exported.file_bytes and of_weights.file_bytes == small_weights.stat().st_size
+    assert of_export.form == ExportForm("float32", 1, TokenWindow.whole(SMALL.grid), 12) and of_weights.form is None
+    same = {"parameters": 0, "file_bytes": 0, "form": None}
     assert dataclasses.replace(of_export, **same) == dataclasses.replace(of_weights, **same)
+
+
+def test_the_form_of_an_export_in_words() -> None:
+    told = ExportForm("int8", None, TokenWindow(8, 6, 8), 3).text()
+    assert told == (
+        "exported in int8, quantised; input any x 3 x 84 x 112 px, for images at least 4/3 times as wide as high; "
+        "3 slots for people"
+    )
 
 
 def test_info_tells_an_export_whatever_its_settings_are(exported: ExportReport) -> None:
     findings = {finding.subject: finding.found for finding in info.collect(info.Options(weights=str(exported.path)))}
+    assert "exported in float32; input 1 x 3 x 112 x 112 px, for images of any shape; 12 slots" in findings["file"]
     assert "ViT-32/14, 2 blocks; 112 px" in findings["file"] and findings["body"].startswith("anny/")
 
 
@@ -95,13 +97,13 @@ def test_files_for_one_image_take_several_one_by_one(exported: ExportReport) -> 
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_sixteen_bits(weights: Path, tmp_path: Path, exported: ExportReport) -> None:
-    report = export_onnx(weights, tmp_path / "half.onnx", precision="float16", max_humans=12)
+def test_sixteen_bits(small_weights: Path, tmp_path: Path, exported: ExportReport) -> None:
+    report = export_onnx(small_weights, tmp_path / "half.onnx", precision="float16", max_humans=12)
     assert report.precision == "float16" and report.file_bytes < exported.file_bytes
     assert report.agreement.beyond(TOLERANCES["float32"]) != [] == report.agreement.beyond(TOLERANCES["float16"])
 
 
-def test_what_disagrees_is_not_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_disagrees_is_not_written(small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Wrong(OnnxRuntimeBackend):
         def infer(self, pixels: Tensor, k: Tensor, threshold: float) -> Any:
             raw = super().infer(pixels, k, threshold)
@@ -109,7 +111,7 @@ def test_what_disagrees_is_not_written(weights: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(export, "OnnxRuntimeBackend", Wrong)
     with pytest.raises(ArithmeticError, match=r"wrong.onnx: not written: .*\(depth nan, allowed 0.001\)"):
-        export_onnx(weights, tmp_path / "wrong.onnx")
+        export_onnx(small_weights, tmp_path / "wrong.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -130,12 +132,14 @@ def test_the_check_sees_photographs_and_noise() -> None:
     assert len({float(k[0, 0, 0] / k[0, 1, 1]) for _, k in inputs}) == 2
 
 
-def test_other_endings_and_missing_packages(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_endings_and_missing_packages(
+    small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ValueError, match=r"expected a name ending in \.onnx"):
-        export_onnx(weights, tmp_path / "model.bin")
+        export_onnx(small_weights, tmp_path / "model.bin")
     monkeypatch.setattr(export, "_NEEDS", ("onnx", "a_package_that_is_not_there"))
     with pytest.raises(ValueError, match="export needs a_package_that_is_not_there: pip install"):
-        export_onnx(weights, tmp_path / "model.onnx")
+        export_onnx(small_weights, tmp_path / "model.onnx")
 
 
 def test_missing_and_damaged_exports(exported: ExportReport, tmp_path: Path) -> None:

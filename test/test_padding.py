@@ -193,8 +193,25 @@ def test_pixels_that_are_no_window() -> None:
 
 def test_images_that_are_not_all_in_the_window_are_refused() -> None:
     image, camera = picture(480, 640)
-    with pytest.raises(ValueError, match="needs 6 x 8 of the 8 x 8 tokens, but 8 x 6 of 8 x 8 are computed"):
+    expected = "expected one that is at least 4/3 times as wide as high.*got 480 x 640 pixels.*--cut-for 480x640` for "
+    with pytest.raises(ValueError, match=expected):
         preprocess([image], [camera], SIZE, window_of(640, 480))
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        (TokenWindow(8, 6, 8), "at least 4/3 times as wide as high"),
+        (TokenWindow(8, 8, 4), "at least 2 times as high as wide"),
+        (TokenWindow.whole(8), "of any shape"),
+    ],
+)
+def test_which_images_fit_is_told_in_words_that_are_true(window: TokenWindow, said: str) -> None:
+    assert window.images == said
+    for width, height in [(900, 600), (800, 600), (780, 600), (600, 780), (600, 1100), (600, 1200), (600, 1300)]:
+        across, up = "wide as high" in said, "high as wide" in said
+        fits = width / height * 6 >= 8 if across else height / width >= 2 if up else True
+        assert window.covers(window_of(width, height)) == fits, (width, height)
 
 
 def stand_in(padding: str) -> Estimator:

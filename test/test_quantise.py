@@ -6,28 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_export import onnx
 from small_network import small_inputs, small_network
 
+from ros2_multihmr.backends import quantise
 from ros2_multihmr.backends.agreement import TOLERANCES, compare
-from ros2_multihmr.backends.backend import open_backend
+from ros2_multihmr.backends.backend import describe_file, open_backend
 from ros2_multihmr.backends.export import PRECISIONS, export_onnx
 from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.cli import main
-from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.embedded import open_network
 from ros2_multihmr.model.token_window import TokenWindow
-
-onnx = pytest.importorskip("onnx", reason="export is an optional extra")
-pytest.importorskip("onnxruntime", reason="export is an optional extra")
-pytest.importorskip("onnxscript", reason="export is an optional extra")
-from ros2_multihmr.backends import quantise  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(small_network(), path)
-    return path
 
 
 def test_the_embedded_weights_in_8_bits_without_padding(tmp_path: Path) -> None:
@@ -40,6 +29,12 @@ def test_the_embedded_weights_in_8_bits_without_padding(tmp_path: Path) -> None:
     assert len(eight) == 4 * network.config.depth
     window = TokenWindow.of_image(1280, 720, network.config.grid, 20)
     assert open_backend(str(report.path), "cpu", threads=1).window == window
+    told = describe_file(report.path).text()
+    height, width = window.size_px
+    assert (
+        f"int8, quantised; input 1 x 3 x {height} x {width} px, for images at least 8/5 times as wide as high" in told
+    )
+    assert "20 slots for people" in told
     assert report.agreement.lost == 0.0 and report.agreement.largest["rotmats"] < 0.1
     assert report.agreement.largest["depth"] < 0.05 and report.agreement.largest["loc_px"] < 2.0
 
@@ -52,21 +47,21 @@ def test_scales_fold_into_weights() -> None:
         torch.testing.assert_close(network.backbone(pixels), before, atol=1e-5, rtol=1e-5)
 
 
-def test_several_images_go_through_one_by_one(weights: Path, tmp_path: Path) -> None:
-    report = export_onnx(weights, tmp_path / "eight.onnx", precision="int8")
+def test_several_images_go_through_one_by_one(small_weights: Path, tmp_path: Path) -> None:
+    report = export_onnx(small_weights, tmp_path / "eight.onnx", precision="int8")
     pixels, k = small_inputs(3)
     exact = TorchBackend(small_network(max_humans=20)).infer(pixels, k, 0.5)
     came = open_backend(str(report.path), "cpu", threads=1).infer(pixels, k, 0.5)
     assert compare([(exact, came)]).beyond(TOLERANCES["int8"]) == []
     with pytest.raises(ValueError, match="int8: takes one image at a time.*leave dynamic_batch out"):
-        export_onnx(weights, tmp_path / "many.onnx", precision="int8", dynamic_batch=True)
+        export_onnx(small_weights, tmp_path / "many.onnx", precision="int8", dynamic_batch=True)
 
 
-def test_precisions_that_are_none(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_precisions_that_are_none(small_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="precision: expected float32, float16, int8; got 'int4'"):
-        export_onnx(weights, tmp_path / "four.onnx", precision="int4")
+        export_onnx(small_weights, tmp_path / "four.onnx", precision="int4")
     with pytest.raises(SystemExit, match="2"):
-        main(["export", str(weights), "--precision", "int4"])
+        main(["export", str(small_weights), "--precision", "int4"])
     error = " ".join(capsys.readouterr().err.split())
     assert all(name in error for name in PRECISIONS)
 
@@ -77,9 +72,9 @@ def test_an_export_laid_out_differently_is_told() -> None:
         quantise.use_runtime_kernels(nothing, 1, 2)
 
 
-def test_what_8_bits_spoil_is_not_written(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_8_bits_spoil_is_not_written(small_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     strict = dict.fromkeys(TOLERANCES["int8"], 0.0)
     monkeypatch.setitem(TOLERANCES, "int8", strict)
     with pytest.raises(ArithmeticError, match=r"not written: .*int8 wants a processor with VNNI or AMX"):
-        export_onnx(weights, tmp_path / "eight.onnx", precision="int8")
+        export_onnx(small_weights, tmp_path / "eight.onnx", precision="int8")
     assert list(tmp_path.iterdir()) == []

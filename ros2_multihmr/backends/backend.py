@@ -147,7 +147,8 @@ def describe_file(path: str | Path) -> WeightsSummary:
     """
     path = Path(path).expanduser()
     if path.suffix == ONNX_SUFFIX:
-        return summarise(OnnxRuntimeBackend(path).config, path)
+        export = OnnxRuntimeBackend(path)
+        return summarise(export.config, path, form=export.form)
     return describe_weights(path)
 
 

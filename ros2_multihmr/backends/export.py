@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.agreement import TOLERANCES, Agreement, compare
-from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, OnnxRuntimeBackend
+from ros2_multihmr.backends.onnxruntime_backend import INPUTS, ONNX_SUFFIX, PRECISION_KEY, OnnxRuntimeBackend
 from ros2_multihmr.backends.quantise import fold_scales, quantise, use_runtime_kernels
 from ros2_multihmr.backends.torch_backend import PRECISIONS as TORCH_PRECISIONS
 from ros2_multihmr.files.whole_file import whole_file
@@ -42,7 +42,6 @@ PHOTOGRAPHS = ("samples/basketball.jpg", "samples/row_of_people.jpg")
 PEOPLE = 6  # at most, per image, that the check looks for
 MAX_BYTES = 2**31 - 2**20  # of a file without a second one beside it
 MAX_BATCH = 64
-PRECISION_KEY = "multihmr_precision"
 PRECISIONS = tuple(TOLERANCES)  # "float16" and "int8": of the backbone
 _NEEDS = ("onnx", "onnxscript", "onnxruntime")
 

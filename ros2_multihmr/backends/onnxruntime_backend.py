@@ -14,6 +14,7 @@ from torch import Tensor
 from ros2_multihmr.backends.torch_backend import check_inputs
 from ros2_multihmr.model.checkpoint import CONFIG_KEY
 from ros2_multihmr.model.config import PATCH, MultiHMRConfig
+from ros2_multihmr.model.export_form import ExportForm
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.model.weights_error import WeightsError
@@ -23,6 +24,7 @@ INPUTS = ("pixels", "k", "threshold")
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 # TensorRT takes minutes to build an engine; it is kept for the same file, GPU and version.
 ENGINE_CACHE = "~/.cache/multihmr/tensorrt"
+PRECISION_KEY = "multihmr_precision"
 _AGAIN = "write it again with `multihmr export`"
 _ERRORS_ONLY = 3
 _TYPES = {"tensor(float)": torch.float32, "tensor(bool)": torch.bool, "tensor(int64)": torch.int64}
@@ -80,6 +82,12 @@ class OnnxRuntimeBackend:
     def window(self) -> TokenWindow:
         """The tokens that it was exported for."""
         return self._window
+
+    @property
+    def form(self) -> ExportForm:
+        """What was fixed by the export."""
+        precision = self._session.get_modelmeta().custom_metadata_map.get(PRECISION_KEY, "an unknown precision")
+        return ExportForm(precision, 1 if self._one_by_one else None, self._window, self._config.max_humans)
 
     @property
     def stored_body(self) -> Mapping[str, Tensor]:

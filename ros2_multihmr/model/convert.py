@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ros2_multihmr.model.checkpoint import load_weights, save_weights
 from ros2_multihmr.model.config import PATCH, MultiHMRConfig
+from ros2_multihmr.model.export_form import ExportForm
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.uncertainty import Sigmas
 
@@ -46,6 +47,7 @@ class WeightsSummary:
         untrained: True if the weights were drawn at random.
         licence: What its use is bound to; empty if the package knows nothing of it.
         sigmas: How wrong people's places are, as measured; zeros where nobody did.
+        form: What the export fixed; None for weights.
     """
 
     name: str
@@ -58,6 +60,7 @@ class WeightsSummary:
     untrained: bool
     licence: str
     sigmas: Sigmas
+    form: ExportForm | None = None
 
     def text(self) -> str:
         """Returns the summary in one line."""
@@ -66,7 +69,8 @@ class WeightsSummary:
         places = f"places to {self.sigmas.position_px:.1f} px and {100 * self.sigmas.depth:.1f} % of the distance"
         sure = places if all(self.sigmas) else "covariance not measured"
         parts = (self.family, self.backbone, f"{self.image_size} px", f"{size}{self.file_bytes / 1e6:.1f} MB")
-        return "; ".join(part for part in (*parts, f"body {self.body}", sure, state, self.licence) if part)
+        form = self.form.text() if self.form else ""
+        return "; ".join(part for part in (*parts, form, f"body {self.body}", sure, state, self.licence) if part)
 
 
 def convert_weights(
@@ -109,8 +113,10 @@ def licence_of(config: MultiHMRConfig) -> str:
     return LICENCES.get(config.kind, "")
 
 
-def summarise(config: MultiHMRConfig, path: Path, parameters: int = 0) -> WeightsSummary:
-    """Says what a file with a network of this configuration holds."""
+def summarise(
+    config: MultiHMRConfig, path: Path, parameters: int = 0, form: ExportForm | None = None
+) -> WeightsSummary:
+    """Says what a file with a network of this configuration holds; `form`: of an export."""
     return WeightsSummary(
         name=config.weights,
         family=FAMILIES[config.kind],
@@ -122,6 +128,7 @@ def summarise(config: MultiHMRConfig, path: Path, parameters: int = 0) -> Weight
         untrained=config.untrained,
         licence=licence_of(config),
         sigmas=config.sigmas,
+        form=form,
     )
 
 

@@ -7,6 +7,7 @@ others keep their places in the square, so that position tables, rays and pixels
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -100,6 +101,14 @@ class TokenWindow:
     def size_px(self) -> tuple[int, int]:
         """Height and width [px]."""
         return self.rows * PATCH, self.columns * PATCH
+
+    @property
+    def images(self) -> str:
+        """Which images are all inside, in words: "of any shape", or "at least 16/9 times as wide as high"."""
+        if self.num_tokens == self.grid**2:
+            return "of any shape"
+        narrow, way = (self.rows, "wide as high") if self.columns == self.grid else (self.columns, "high as wide")
+        return f"at least {Fraction(self.grid, narrow)} times as {way}"
 
     def covers(self, other: TokenWindow) -> bool:
         """Says whether all tokens of another window of the same square are in this one."""
