@@ -17,7 +17,7 @@ from ros2_multihmr.ros.output import Result
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.settings import setting_info
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks, TrackState
+from ros2_multihmr.tracking.tracks import Tracks, TrackState
 
 BODY = small_body()
 CAMERA = Camera.from_fov(64, 48, 60.0)

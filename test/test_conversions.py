@@ -23,7 +23,7 @@ from ros2_multihmr.ros.conversions import (
     image_from_message,
 )
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 RNG = np.random.default_rng(3)
 RED_TO_BLUE = np.zeros((4, 6, 3), np.uint8)

@@ -10,7 +10,7 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.ros.conversions import human_array
 from ros2_multihmr.ros.human_cdr import human_array_cdr
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 K = np.array([[500.0, 0.0, 319.5], [0.0, 510.0, 239.5], [0.0, 0.0, 1.0]])
 BODY = small_body()

@@ -9,7 +9,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from ros2_multihmr.ros import markers
 from ros2_multihmr.ros.plain_messages import plain_markers
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks, TrackState
+from ros2_multihmr.tracking.tracks import Tracks, TrackState
 
 BODY = small_body()
 

@@ -8,8 +8,9 @@ from scipy.spatial.transform import Rotation
 from test_tracker import CAMERA, people
 
 from ros2_multihmr.tracking.prediction import predicted_paths
-from ros2_multihmr.tracking.tracker import Tracker, TrackState
+from ros2_multihmr.tracking.tracker import Tracker
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.tracks import TrackState
 
 STEP_S = 0.1
 VELOCITIES = np.array([(0.5, 0.0, 0.2), (-0.3, 0.0, 0.0)])

@@ -19,8 +19,8 @@ from ros2_multihmr.tracking.one_euro import Limb, Trend, follow_limb, follow_poi
 from ros2_multihmr.tracking.quaternions import conjugate, exponential, logarithm, multiply
 from ros2_multihmr.tracking.reposing import Parameters, moved, reposed
 from ros2_multihmr.tracking.smoothing import Smoother
-from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig
+from ros2_multihmr.tracking.tracks import Tracked, Tracks, TrackState
 from ros2_multihmr.uncertainty import Sigmas
 
 BODY = small_body()

@@ -16,8 +16,9 @@ from ros2_multihmr.tracking.detector_noise import DetectorNoise
 from ros2_multihmr.tracking.fixed_frame import FixedFrame
 from ros2_multihmr.tracking.identities import IdPool
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracked, Tracker, TrackState
+from ros2_multihmr.tracking.tracker import Tracker
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.tracks import Tracked, TrackState
 from ros2_multihmr.uncertainty import UNKNOWN, pose_covariance
 
 BODY = small_body().info
@@ -387,3 +388,26 @@ def test_who_was_seen_only_once_is_hardly_a_rival_of_who_comes_back():
     away_s, sigma = np.array([2.2, 1.66]), np.full(2, 0.012)
     assert returning(places, size, away_s, seen, sigma, np.array([20, 1]))[0].tolist() == [0]
     assert returning(places, size, away_s, seen, sigma, np.array([20, 20]))[0].tolist() != [0]
+
+
+@pytest.mark.parametrize(("drift", "missed", "wrong"), [((0.3, 0.55), 3, (0.3, 0.6)), ((0.2, 0.4), 3, (0.3, 0.4))])
+def test_a_wrong_sighting_does_not_lead_a_track_away_for_good(drift: tuple, missed: int, wrong: tuple):
+    """Somebody seems to go away along the ray, is missed, taken for somebody behind, and then found where expected."""
+    places = [(-1.5 + 0.06 * i, 0.0, 3.6) for i in range(24 + missed + 10)]
+    frames = [[(x, y, z + far)] for (x, y, z), far in zip(places, (*[0.0] * 22, *drift))]
+    frames += [[] for _ in range(missed)]
+    x, y, z = places[len(frames)]
+    frames.append([(x + wrong[0], y, z + wrong[1])])
+    tracker = Tracker(TrackerConfig())
+    follow(tracker, frames, dt_s=0.1)
+    told = follow(tracker, [[place] for place in places[len(frames) :]], start_s=0.1 * len(frames), dt_s=0.1)
+    assert told.tracks.ids.tolist() == [1] and told.tracks.states.tolist() == [TrackState.OK]
+
+
+def test_who_comes_into_view_where_somebody_was_before_is_somebody_else():
+    """The other story: the last sighting was right, and the newcomer is nobody who is known."""
+    tracker = Tracker(TrackerConfig())
+    follow(tracker, [[(-1.5 + 0.06 * i, 0.0, 3.6)] for i in range(40)], dt_s=0.1)
+    walked_on = (-1.5 + 0.06 * 41, 0.0, 3.6)
+    told = follow(tracker, [[walked_on, (-1.0, 0.0, 3.6)]] * 3, start_s=4.1, dt_s=0.02)
+    assert told.tracks.ids.tolist() == [1, 2]

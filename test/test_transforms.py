@@ -10,7 +10,7 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.ros.transforms import PeopleBroadcaster, transforms
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 BODY = small_body()
 

@@ -18,7 +18,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.reposing import reposed
 from ros2_multihmr.tracking.smoothing import Smoother
-from ros2_multihmr.tracking.tracker import Tracked, Tracks, TrackState
+from ros2_multihmr.tracking.tracks import Tracked, Tracks, TrackState
 
 Array = NDArray[np.float64]
 APART_M = 0.5  # people farther from each other must not be mistaken

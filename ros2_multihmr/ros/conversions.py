@@ -23,7 +23,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.ros.image_view import ImageView
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 Rgb = NDArray[np.uint8]
 

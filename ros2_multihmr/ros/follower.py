@@ -17,7 +17,8 @@ from ros2_multihmr.stopwatch import Stopwatch
 from ros2_multihmr.tracking.motion_state import Motion
 from ros2_multihmr.tracking.reposing import reposed
 from ros2_multihmr.tracking.smoothing import Smoother
-from ros2_multihmr.tracking.tracker import Tracker, Tracks
+from ros2_multihmr.tracking.tracker import Tracker
+from ros2_multihmr.tracking.tracks import Tracks
 
 _LOG_EVERY_S = 5.0
 _SAME_FOCAL_LENGTH = 0.02  # relative change between two images: a lens that zooms is no other camera

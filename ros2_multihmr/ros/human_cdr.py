@@ -16,7 +16,7 @@ from ros2_multihmr.ros.cdr import CdrWriter
 from ros2_multihmr.ros.conversions import pose_slices
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 from ros2_multihmr.uncertainty import UNKNOWN
 
 Rows = NDArray[np.generic]

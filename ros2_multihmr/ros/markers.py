@@ -17,7 +17,7 @@ from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros.marker_cdr import MarkerWriter
 from ros2_multihmr.ros.pace import Lifetime
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 NAMESPACES = ("mesh", "skeleton", "label")
 VELOCITY = "velocity"  # of those who move

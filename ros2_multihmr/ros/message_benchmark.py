@@ -30,7 +30,7 @@ from ros2_multihmr.ros.publishers import cloud
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 HEADINGS = (
     "message",

@@ -17,7 +17,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.ros.parameters import NodeConfig
 from ros2_multihmr.stopwatch import Stopwatch
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)

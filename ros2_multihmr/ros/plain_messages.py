@@ -21,7 +21,7 @@ from ros2_multihmr.palette import color_of
 from ros2_multihmr.ros import markers
 from ros2_multihmr.ros.publishers import VERTEX_FIELDS
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 _UNIT = (1.0, 1.0, 1.0)
 Color = tuple[float, float, float, float]

@@ -9,7 +9,7 @@ from tf2_ros import TransformBroadcaster
 
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 
 class PeopleBroadcaster:

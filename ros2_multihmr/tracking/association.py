@@ -130,6 +130,12 @@ def remembered(before: Array, now: Array) -> Array:
     return np.where(now.any(axis=1, keepdims=True), _unit(before + share * (now - before)), before)
 
 
+def pair_costs(motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig) -> Array:
+    """Returns (T,) the costs of T tracks as T people seen, pair by pair; see `associate`, no pair is too far."""
+    place = _place_cost(motion, seen.position, seen.covariance, np.inf)
+    return np.asarray(np.diagonal(place + _looks_cost(looks, unseen_s, seen, config)))
+
+
 def associate(
     motion: Motion, looks: Looks, unseen_s: Array, seen: Seen, config: TrackerConfig
 ) -> tuple[Indices, Indices, NDArray[np.bool_]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ros2_multihmr.humans import Humans
 from ros2_multihmr.tracking.motion_state import Motion
-from ros2_multihmr.tracking.tracker import Tracks
+from ros2_multihmr.tracking.tracks import Tracks
 
 Array = NDArray[np.float64]
 

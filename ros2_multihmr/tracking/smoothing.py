@@ -20,8 +20,8 @@ from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
 from ros2_multihmr.tracking.one_euro import Limb, Trend, follow_limb, follow_point, follow_rotation, lowpass
 from ros2_multihmr.tracking.quaternions import conjugate, exponential, in_rows, logarithm, multiply
 from ros2_multihmr.tracking.reposing import Parameters
-from ros2_multihmr.tracking.tracker import Tracked, TrackState
 from ros2_multihmr.tracking.tracker_config import SmoothingConfig
+from ros2_multihmr.tracking.tracks import Tracked, TrackState
 
 Array = NDArray[np.floating]
 _State = TypeVar("_State", Trend, Limb)

@@ -14,7 +14,7 @@ from ros2_multihmr.ros.bridges.registry import Site
 from ros2_multihmr.ros.bridges.topic import TopicBridge
 from ros2_multihmr.ros.output import RELIABLE, Result
 from ros2_multihmr.rotations import rotmat_to_quaternion_xyzw
-from ros2_multihmr.tracking.tracker import TrackState
+from ros2_multihmr.tracking.tracks import TrackState
 
 CLASS_ID = "person"
 

@@ -10,7 +10,7 @@ from people_msgs.msg import People, Person
 from ros2_multihmr.ros.bridges.registry import Site
 from ros2_multihmr.ros.bridges.topic import TopicBridge
 from ros2_multihmr.ros.output import RELIABLE, Result
-from ros2_multihmr.tracking.tracker import TrackState
+from ros2_multihmr.tracking.tracks import TrackState
 
 TAG_NAMES = ["state", "velocity", "position_sigma_m", "velocity_sigma_m_s"]
 _STATES = {
