@@ -32,8 +32,8 @@ from ros2_multihmr.ros.predicted_paths import path_array
 from ros2_multihmr.synthesis.clip_file import shipped_clip, stamp_ns
 from ros2_multihmr.tracking.prediction import predicted_paths
 from ros2_multihmr.tracking.tracker import Tracker
-from ros2_multihmr.tracking.tracks import Tracked
 from ros2_multihmr.tracking.tracker_config import TrackerConfig
+from ros2_multihmr.tracking.tracks import Tracked
 
 FRAME = "camera_optical_frame"
 # Where the clip's camera is in the room: above the origin, looking along x and a little down.
