@@ -13,7 +13,7 @@ class RefinerConfig(Settings):
 
     refine: bool = setting(False, "A second network looks at several crops of each person, and corrects body and place")
     refiner_weights: str = setting(
-        "", "File with that network's weights; empty: those that come with the package, if any do"
+        "", "File with that network's weights; empty: those that come with the package, for its own first network"
     )
     refine_min_px: float = setting(
         32.0, "People whose box has a shorter long side stay as first found [px]", low=1.0, high=10000.0, runtime=True
