@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -233,6 +234,7 @@ def test_run_fails_when_every_image_has(stopped, failure, code, monkeypatch, cap
             stop.set()
         return failure
 
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # it is the verb's own process whose environment it sets
     monkeypatch.setattr(run, "ProcessGroup", Group)
     monkeypatch.setattr(run, "_watch", watch)
     assert cli.main(["run", "--source", SAMPLES]) == code

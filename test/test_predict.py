@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_npz_holds_the_arrays(humans, tmp_path):
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".npz", *[".ply"] * len(humans)]
 
 
-def test_a_second_look_changes_people_and_nothing_else(humans, tmp_path):
+def test_a_second_look_changes_people_and_nothing_else(humans, tmp_path, capsys):
     config = MultiCropConfig.for_body(
         "anny", humans.body, num_crops=1, contrastive=False, crop_height=28, crop_width=28, width=32, depth=1, heads=2
     )  # it was never trained: everybody stands in the middle of the box
@@ -79,6 +80,21 @@ def test_a_second_look_changes_people_and_nothing_else(humans, tmp_path):
     with np.load(tmp_path / "basketball.npz") as arrays:
         assert np.allclose(arrays["scores"], humans.scores, atol=1e-5)
         assert not np.allclose(arrays["rotvecs"], humans.rotvecs, atol=1e-2)
+    assert re.search(rf"The second look .* changed \d+ of {len(humans)} people", capsys.readouterr().out)
+
+
+def test_a_second_look_that_fails_leaves_people_as_first_found(humans, tmp_path, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise FloatingPointError("rotmats that are not finite")
+
+    monkeypatch.setattr("ros2_multihmr.refining.refiner.Refiner.refine", broken)
+    arguments = ["--out", str(tmp_path), "--no-overlay", "--data", "npz", "--weights", "untrained", "--refine"]
+    assert cli.main(["predict", str(PHOTOGRAPH), *arguments]) == 1
+    with np.load(tmp_path / "basketball.npz") as arrays:
+        assert np.allclose(arrays["rotvecs"], humans.rotvecs, atol=1e-4)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "basketball: the second look failed, its people are as first found: rotmats" in told
+    assert f"changed 0 of {len(humans)} people" in told
 
 
 def test_nobody_is_a_result_too(tmp_path):

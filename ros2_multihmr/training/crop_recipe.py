@@ -16,7 +16,9 @@ class CropNetworkSettings(CropSettings):
     """The network's kind and sizes, and where its weights start."""
 
     body: str = setting("anny", "Body whose parameters come out; smplx needs the user's own file")
-    weights: str = setting("", "Start of everything: empty for random, or a file of multi-crop weights of these sizes")
+    weights: str = setting(
+        "", "Start of everything: empty for random; embedded or a file of multi-crop weights, of these sizes"
+    )
     backbone: str = setting(
         "",
         "Start of the encoder: empty for random; a file of multi-crop weights, whose encoder it becomes; for vit "

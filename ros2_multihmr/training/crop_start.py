@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ros2_multihmr.body.body_model import BodyInfo
 from ros2_multihmr.model.crop_encoders import TimmEncoder, VitEncoder
-from ros2_multihmr.model.embedded import open_network
+from ros2_multihmr.model.embedded import open_multi_crop, open_network
 from ros2_multihmr.model.multi_crop import MultiCrop
 from ros2_multihmr.model.multi_crop_checkpoint import is_multi_crop, load_multi_crop
 from ros2_multihmr.model.multi_crop_config import CropSettings, MultiCropConfig
@@ -24,6 +23,7 @@ from ros2_multihmr.training.crop_recipe import CropNetworkSettings
 from ros2_multihmr.training.initialise import FIRST_EXPRESSION, STD, check_fit, read_state, start_weights
 
 FIRST_CORRECTIONS = 0.01  # of what the regressor's outputs would be: everybody stands in the middle of the first crop
+_ENCODER = ("encoder", "width", "depth", "heads", "stem", "pooling", "crop_height", "crop_width")
 _CLASSIFIERS = ("fc.", "classifier.")  # of timm's files, which no second look has
 
 
@@ -75,23 +75,22 @@ def borrow_backbone(model: MultiCrop, source: MultiHMR) -> None:
 
 
 @torch.no_grad()
-def take_encoder(model: MultiCrop, source: MultiCrop) -> None:
+def take_encoder(model: MultiCrop, source: MultiCrop, path: str) -> None:
     """Starts the encoder as another second look's; how many crops there are and what is made of them may differ.
 
+    Args:
+        model: The network.
+        source: The other one.
+        path: Its file, for errors.
+
     Raises:
-        WeightsError: The other network's encoder has other tensors.
+        WeightsError: The other network's encoder is another one; says what differs.
     """
-    own, other = model.encoder.state_dict(), source.encoder.state_dict()
-    if differences := {name for name in own.keys() | other.keys() if _shape(own, name) != _shape(other, name)}:
-        raise WeightsError(
-            f"{source.config.weights}: its encoder is another one, {len(differences)} of {len(own)} tensors differ, "
-            f"{min(differences)} among them; set network.* of the encoder to its sizes"
-        )
-    model.encoder.load_state_dict(other)
-
-
-def _shape(state: Mapping[str, Tensor], name: str) -> torch.Size | None:
-    return state[name].shape if name in state else None
+    wanted, came = model.config, source.config
+    if others := [name for name in _ENCODER if getattr(wanted, name) != getattr(came, name)]:
+        told = ", ".join(f"{name} {getattr(wanted, name)} but {getattr(came, name)}" for name in others)
+        raise WeightsError(f"{path}: its encoder is another one: expected {told}; set network.* to it")
+    model.encoder.load_state_dict(source.encoder.state_dict())
 
 
 def crop_training_config(settings: CropNetworkSettings, info: BodyInfo, name: str) -> MultiCropConfig:
@@ -115,7 +114,7 @@ def load_crop_start(model: MultiCrop, path: str) -> None:
     Raises:
         WeightsError: The file is missing, damaged, or of another network; says what differs.
     """
-    source = load_multi_crop(path)
+    source = open_multi_crop("" if path == "embedded" else path)
     own, other = (dataclasses.asdict(one) | {"weights": ""} for one in (model.config, source.config))
     if differences := [f"{name} {other[name]!r}" for name in own if own[name] != other[name] and name != "scheme"]:
         raise WeightsError(f"{path}: of another network: {', '.join(differences)}; set network.* to it")
@@ -134,7 +133,7 @@ def load_crop_backbone(model: MultiCrop, source: str) -> None:
     """
     encoder = model.encoder
     if is_multi_crop(source):
-        take_encoder(model, load_multi_crop(source))
+        take_encoder(model, load_multi_crop(source), source)
         return
     if isinstance(encoder, VitEncoder):
         network = open_network("" if source == "embedded" else source)

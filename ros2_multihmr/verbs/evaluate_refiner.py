@@ -32,6 +32,7 @@ from ros2_multihmr.evaluation.crop_tables import sections
 from ros2_multihmr.evaluation.predictions import Prediction, PredictionFolder
 from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.hardware import hardware
+from ros2_multihmr.humans import Humans
 from ros2_multihmr.model.embedded import EMBEDDED_REFINER, open_multi_crop
 from ros2_multihmr.refining.refiner import Refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
@@ -180,11 +181,18 @@ def _look(
             for one in networks:
                 if sample.key not in folders[one.name].keys:
                     start = process_time()
-                    refined = one.refiner.refine(sample.image, sample.camera, humans).humans
+                    refined = _refined(one, sample, humans)
                     folders[one.name].add(Prediction.of(sample.key, refined, process_time() - start))
     finally:
         for folder in folders.values():
             folder.flush()
+
+
+def _refined(one: _Network, sample: Sample, humans: Humans) -> Humans:
+    try:
+        return one.refiner.refine(sample.image, sample.camera, humans).humans
+    except FloatingPointError as error:
+        raise ValueError(f"{one.name}, image {sample.key}: {error}") from error
 
 
 def _ms_per_person(predictions: Sequence[Prediction], first: dict[str, Prediction]) -> float:

@@ -116,13 +116,18 @@ def _network(options: Options) -> Iterator[Finding]:
     )
     from ros2_multihmr.backends.torch_backend import PRECISIONS, why_not_packed
     from ros2_multihmr.body import create_body
+    from ros2_multihmr.model.embedded import open_multi_crop
+    from ros2_multihmr.model.multi_crop_checkpoint import is_multi_crop
 
     try:
         device = choose_device(options.device)
         yield _device(str(device))
         if device.type == "cpu":
             yield _blocks({precision: why_not_packed(device, precision) for precision in PRECISIONS})
-        if options.weights:
+        if is_multi_crop(options.weights):
+            yield _second_look(options.weights)
+            body = open_multi_crop(options.weights).config.body
+        elif options.weights:
             network = describe_file(options.weights)
             yield _weights(network.name, options.weights, network.untrained)
             yield Finding("file", network.text())
@@ -130,6 +135,7 @@ def _network(options: Options) -> Iterator[Finding]:
         else:
             embedded = open_backend("", "cpu").config
             yield _weights(embedded.weights, "with the package", embedded.untrained)
+            yield _second_look("")
             body = embedded.body
         yield Finding("body", f"{create_body(body, options.body_models).info.name}, wanted by the weights")
     except (ValueError, OSError, MemoryError) as error:
@@ -161,6 +167,18 @@ def _weights(name: str, origin: str, untrained: bool) -> Finding:
         f"{name}, {origin}: UNTRAINED, people are random",
         "optional",
         "give trained weights: `--weights FILE` or the parameter",
+    )
+
+
+def _second_look(weights: str) -> Finding:
+    from ros2_multihmr.model.embedded import open_multi_crop
+
+    config, origin = open_multi_crop(weights).config, weights or "with the package"
+    height, width = config.size
+    return Finding(
+        "second look",
+        f"{config.weights}, {origin}: {config.num_crops} crops of {width} x {height} px for each person, encoder "
+        f"{config.encoder}, fusion {config.fusion}, starts from {config.start}; goes in as refiner_weights",
     )
 
 

@@ -17,9 +17,11 @@ from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.files.folders import check_folder, make_folder
 from ros2_multihmr.files.whole_file import named
+from ros2_multihmr.humans import Humans
 from ros2_multihmr.labels import UNTRAINED_NOTE
 from ros2_multihmr.mesh_io import MESH_FORMATS
 from ros2_multihmr.overlay import overlay
+from ros2_multihmr.refining.outcomes import Outcome
 from ros2_multihmr.refining.refiner import Refiner, create_refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.report import open_console
@@ -57,6 +59,8 @@ class Summary:
 
     Attributes:
         images, people, files, skipped: Numbers.
+        refined: People whom the second look changed.
+        failed_looks: Images whose second look failed.
         estimate_s: Time in estimator and refiner [s].
     """
 
@@ -64,11 +68,13 @@ class Summary:
     people: int = 0
     files: int = 0
     skipped: int = 0
+    refined: int = 0
+    failed_looks: int = 0
     estimate_s: float = 0.0
 
 
 def main(options: Options) -> int:
-    """Runs the verb; returns 0, or 1 if images were skipped because they could not be read."""
+    """Runs the verb; returns 0, or 1 if images could not be read, or their people not be looked at again."""
     console = open_console()
     check_folder(Path(options.out), "--out")
     sources = [_openable(open_source(name)) for name in options.images]
@@ -78,7 +84,9 @@ def main(options: Options) -> int:
         refiner = create_refiner(options, estimator)
     summary = predict(sources, estimator, options, calibration, console, refiner)
     _tell(console, summary, estimator, options)
-    return 1 if summary.skipped else 0
+    if refiner is not None:
+        _tell_of_refiner(console, summary, refiner)
+    return 1 if summary.skipped or summary.failed_looks else 0
 
 
 def predict(
@@ -111,7 +119,7 @@ def predict(
         full = options.overlay or (options.mesh_lod == "full" and options.mesh != "none")
         humans = estimator.estimate(frame.image, camera, vertices=full)
         if refiner is not None:
-            humans = refiner.refine(frame.image, camera, humans).humans
+            humans = _look_again(refiner, frame, camera, humans, summary, console)
         summary.estimate_s += time.perf_counter() - start
         make_folder(out, "--out")  # not before the first image could be read
         summary.files += _write(out / name, frame, Result(name, camera, estimator.backend.config, humans), options)
@@ -119,6 +127,20 @@ def predict(
         summary.people += len(humans)
     summary.skipped = sum(source.skipped for source in sources)
     return summary
+
+
+def _look_again(
+    refiner: Refiner, frame: Frame, camera: Camera, humans: Humans, summary: Summary, console: Console
+) -> Humans:
+    """The people after a second look; as first found where it fails, as in the node."""
+    try:
+        refinement = refiner.refine(frame.image, camera, humans)
+    except (FloatingPointError, RuntimeError, MemoryError) as error:
+        summary.failed_looks += 1
+        console.print(f"{frame.name}: the second look failed, its people are as first found: {error}", highlight=False)
+        return humans
+    summary.refined += refinement.count(Outcome.REFINED)
+    return refinement.humans
 
 
 def _openable(source: Source) -> Source:
@@ -177,3 +199,11 @@ def _tell(console: Console, summary: Summary, estimator: Estimator, options: Opt
             "The weights are untrained: these people are random and good for trying the program only. "
             "Give trained weights with --weights."
         )
+
+
+def _tell_of_refiner(console: Console, summary: Summary, refiner: Refiner) -> None:
+    name, others = refiner.network.config.weights, summary.people - summary.refined
+    console.print(
+        f"The second look ({name}) changed {summary.refined} of {summary.people} people"
+        + (f"; {others} are as first found: too small, too near the border, or it failed" if others else "")
+    )
