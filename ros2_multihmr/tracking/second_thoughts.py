@@ -25,8 +25,9 @@ class SecondThoughts:
     """Keeps what would be known of everybody without the last sighting, and how well that one fitted."""
 
     def __init__(self) -> None:
-        self._without: KnownPeople | None = None
-        self._cost: Array = np.zeros(0)
+        self._found: tuple[KnownPeople, Indices, Scene] | None = None  # in the last image, as they were expected
+        self._missed: KnownPeople | None = None  # longer ago; at the time of the last image
+        self._cost: Array = np.zeros(0)  # of the last sightings of those
         self._stamp_s = 0.0
 
     def mistaken(self, missed: KnownPeople, left: Indices, scene: Scene) -> tuple[KnownPeople, Indices]:
@@ -41,7 +42,7 @@ class SecondThoughts:
             Those people, seen again as if that sighting had not been; and who of the image they are.
         """
         without, cost = self._of(missed, scene)
-        self._without, self._cost, self._stamp_s = without, cost, scene.stamp_s
+        self._missed, self._cost, self._stamp_s = without, cost, scene.stamp_s
         if not len(without) or not len(left):
             return missed.select(left[:0]), left[:0]
         who, people, jumped = scene.pairs(without, left)
@@ -51,26 +52,27 @@ class SecondThoughts:
         return scene.again(without.select(who[wrong]), people[wrong]), people[wrong]
 
     def remember(self, expected: KnownPeople, people: Indices, scene: Scene) -> None:
-        """Keeps people found in the image as they were expected before; `people`: who of it each is taken to be.
-
-        Only of people who are known well is it sure enough where they are expected.
-        """
-        well = np.flatnonzero(expected.hits >= KNOWN_WELL)
-        if not len(well):
-            return
-        expected, people = expected.select(well), people[well]
-        cost = scene.costs(expected, people)
-        self._without = expected if self._without is None else expected.join(self._without)
-        self._cost = np.concatenate([cost, self._cost])
+        """Keeps people found in the image as they were expected before; `people`: who of it each is taken to be."""
+        self._found = expected, people, scene
 
     def _of(self, missed: KnownPeople, scene: Scene) -> tuple[KnownPeople, Array]:
         """People who are missed, at the time of the image, as if the last sighting had not been; and what that cost."""
-        if self._without is None or not len(missed):
-            return missed.select(np.zeros(0, np.intp)), np.zeros(0)
-        rows = np.flatnonzero(np.isin(self._without.ids, missed.ids))
-        some = self._without.select(rows).with_features(scene.seen.looks.appearance.shape[1])
-        some = some.missed().predicted(scene.stamp_s - self._stamp_s, scene.config.track_agility)
-        return some, self._cost[rows]
+        some, cost = missed.select(np.zeros(0, np.intp)), self._cost[:0]
+        if not len(missed):
+            return some, cost
+        features = scene.seen.looks.appearance.shape[1]
+        if self._missed is not None:
+            rows = np.flatnonzero(np.isin(self._missed.ids, missed.ids))
+            some, cost = self._missed.select(rows).with_features(features), self._cost[rows]
+        if self._found is not None:
+            expected, people, before = self._found
+            # Only of people who are known well is it sure enough where they are expected.
+            rows = np.flatnonzero(np.isin(expected.ids, missed.ids) & (expected.hits >= KNOWN_WELL))
+            if len(rows):
+                lately = expected.select(rows)
+                cost = np.concatenate([before.costs(lately, people[rows]), cost])
+                some = lately.with_features(features).join(some)
+        return some.missed().predicted(scene.stamp_s - self._stamp_s, scene.config.track_agility), cost
 
 
 def disappointed(missed: KnownPeople, config: TrackerConfig) -> KnownPeople:
