@@ -44,7 +44,7 @@ class SecondThoughts:
         without, cost = self._of(missed, scene)
         self._missed, self._cost, self._stamp_s = without, cost, scene.stamp_s
         if not len(without) or not len(left):
-            return missed.select(left[:0]), left[:0]
+            return missed.select(left[:0]) if len(missed) else missed, left[:0]
         who, people, jumped = scene.pairs(without, left)
         now, detection = scene.unsure(people[jumped]).costs(without.select(who), people), without.existence.detection
         # Minus twice the log-likelihoods: a right sighting was followed by a miss, a wrong one by none.
@@ -57,9 +57,9 @@ class SecondThoughts:
 
     def _of(self, missed: KnownPeople, scene: Scene) -> tuple[KnownPeople, Array]:
         """People who are missed, at the time of the image, as if the last sighting had not been; and what that cost."""
-        some, cost = missed.select(np.zeros(0, np.intp)), self._cost[:0]
         if not len(missed):
-            return some, cost
+            return missed, self._cost[:0]
+        some, cost = missed.select(np.zeros(0, np.intp)), self._cost[:0]
         features = scene.seen.looks.appearance.shape[1]
         if self._missed is not None:
             rows = np.flatnonzero(np.isin(self._missed.ids, missed.ids))
@@ -97,6 +97,8 @@ def not_back_but_here(missed: KnownPeople, left: Indices, scene: Scene) -> tuple
     Returns:
         Those people, seen again; and who of the image they are.
     """
+    if not len(missed):
+        return missed, left[:0]
     gone = missed.select(np.flatnonzero(scene.stamp_s - missed.seen_s > BRIEF_S))
     if not len(gone) or not len(left):
         return missed.select(left[:0]), left[:0]
