@@ -9,6 +9,7 @@ from official_recipe import golden, official_state
 from small_network import small_network
 
 from ros2_multihmr import cli
+from ros2_multihmr.assets import asset
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
 from ros2_multihmr.verbs import info
@@ -101,3 +102,10 @@ def test_ros_and_messages_are_found():
 def test_chosen_fast_dds_profile_is_shown(monkeypatch):
     monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/mine.xml")
     assert _by_subject()["Fast DDS profile"].found == "/mine.xml"
+
+
+def test_weights_of_a_second_look_are_described():
+    found = _by_subject(Options(weights=str(asset("weights/refiner.safetensors"))))
+    assert not [subject for subject, finding in found.items() if finding.state == "missing"]
+    text = found["second look"].found
+    assert "5 crops of 112 x 112 px" in text and "goes in as refiner_weights" in text

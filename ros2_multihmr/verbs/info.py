@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.markup import escape
 from rich.table import Table
@@ -19,6 +20,9 @@ from ros2_multihmr import __version__
 from ros2_multihmr.hardware import cpu_name, memory_bytes, package_version, usable_cores
 from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import Settings, setting
+
+if TYPE_CHECKING:
+    from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 
 # Import name to the distribution that brings it.
 _REQUIRED = {
@@ -125,8 +129,9 @@ def _network(options: Options) -> Iterator[Finding]:
         if device.type == "cpu":
             yield _blocks({precision: why_not_packed(device, precision) for precision in PRECISIONS})
         if is_multi_crop(options.weights):
-            yield _second_look(options.weights)
-            body = open_multi_crop(options.weights).config.body
+            refiner = open_multi_crop(options.weights).config
+            yield _second_look(refiner, options.weights)
+            body = refiner.body
         elif options.weights:
             network = describe_file(options.weights)
             yield _weights(network.name, options.weights, network.untrained)
@@ -135,10 +140,10 @@ def _network(options: Options) -> Iterator[Finding]:
         else:
             embedded = open_backend("", "cpu").config
             yield _weights(embedded.weights, "with the package", embedded.untrained)
-            yield _second_look("")
+            yield _second_look(open_multi_crop("").config, "with the package")
             body = embedded.body
         yield Finding("body", f"{create_body(body, options.body_models).info.name}, wanted by the weights")
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, OSError, MemoryError, ImportError) as error:  # ImportError: an encoder of timm's, without timm
         yield Finding("network", "cannot be used", "missing", str(error))
 
 
@@ -170,10 +175,7 @@ def _weights(name: str, origin: str, untrained: bool) -> Finding:
     )
 
 
-def _second_look(weights: str) -> Finding:
-    from ros2_multihmr.model.embedded import open_multi_crop
-
-    config, origin = open_multi_crop(weights).config, weights or "with the package"
+def _second_look(config: MultiCropConfig, origin: str) -> Finding:
     height, width = config.size
     return Finding(
         "second look",
