@@ -67,7 +67,7 @@ endif
 
 # 2. The package, editable: the Python files are the working tree's own. What is generated or copied (messages, launch
 #    files, stand-ins) is installed again when it changes.
-COPIED := setup.py setup.cfg pyproject.toml package.xml $(shell find msg launch config pip_ros -type f -not -path '*/__pycache__/*' -not -path '*/build/*' -not -path '*.egg-info/*' 2> /dev/null)
+COPIED := $(wildcard ros2_multihmr/backends/amx_kernels/*) setup.py setup.cfg pyproject.toml package.xml $(shell find msg launch config pip_ros -type f -not -path '*/__pycache__/*' -not -path '*/build/*' -not -path '*.egg-info/*' 2> /dev/null)
 $(VENV)/.package: $(VENV)/.environment $(VENV)/.extras $(COPIED)
 	rm -rf build/lib* build/bdist* pip_ros/build
 	$(PIP) install --no-build-isolation $(CONSTRAINTS) --editable '.[$(EXTRAS)]' $(if $(SOURCED),,./pip_ros)
@@ -96,7 +96,7 @@ colcon:
 	.ci/colcon build/colcon
 
 clean:
-	rm -rf build out dist log install *.egg-info pip_ros/build pip_ros/*.egg-info pip_ros/src/*.egg-info
+	rm -rf build out dist log ros2_multihmr/backends/_amx*.so install *.egg-info pip_ros/build pip_ros/*.egg-info pip_ros/src/*.egg-info
 	rm -rf .venv*/rosidl .venv*/rosidl_work .venv*/ament .venv*/.package
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 

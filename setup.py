@@ -1,4 +1,4 @@
-"""The pip build: messages by the rosidl generators, the Python package, and the files that ROS's tools look for.
+"""The pip build: messages by the rosidl generators, code for processors with AMX, and what ROS's tools look for.
 
 colcon does not come by here, see CMakeLists.txt. Everything that is not computed is in pyproject.toml and setup.cfg.
 """
@@ -6,6 +6,7 @@ colcon does not come by here, see CMakeLists.txt. Everything that is not compute
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import sysconfig
 from configparser import ConfigParser
@@ -13,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from setuptools import Command, Distribution, find_packages, setup
+from setuptools import Command, Distribution, Extension, find_packages, setup
 from setuptools.command.build import build
 
 NAME = "multihmr"
@@ -29,6 +30,9 @@ PATH_FILE = (
     'import os, sys; _p = [sys.prefix, *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(":"))]; '
     'os.environ["AMENT_PREFIX_PATH"] = ":".join(dict.fromkeys(_p)); del _p\n'
 )
+# Not linked against OpenMP: PyTorch's is there when it is loaded. CMakeLists.txt says the same.
+AMX = Path("ros2_multihmr", "backends", "amx_kernels")
+AMX_FLAGS = "-O3 -std=c++17 -fopenmp -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mamx-tile -mamx-bf16"
 SITE_PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 
 
@@ -79,8 +83,23 @@ class Build(build):
     sub_commands: ClassVar = [("build_rosidl", None), *build.sub_commands]
 
 
+def compiled() -> list[Extension]:
+    """The code for processors with AMX, where there are such; a compiler that knows no AMX leaves it out."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        return []
+    return [
+        Extension(
+            "ros2_multihmr.backends._amx",
+            [str(AMX / "kernels.cpp")],
+            depends=[str(path) for path in sorted(AMX.glob("*.hpp"))],
+            extra_compile_args=AMX_FLAGS.split(),
+            optional=True,
+        )
+    ]
+
+
 class PlatformDistribution(Distribution):
-    """A distribution with compiled code, though setuptools did not compile it."""
+    """A distribution with compiled code, though setuptools did not compile all of it."""
 
     def has_ext_modules(self) -> bool:
         """Makes the wheel one for this platform and interpreter."""
@@ -113,6 +132,7 @@ def ament_files(stage: Path) -> list[tuple[str, list[str]]]:
 (ROOT / ROSIDL_DIR / NAME / "msg").mkdir(parents=True, exist_ok=True)  # setuptools wants packages to exist beforehand
 setup(
     packages=[*find_packages(include=["ros2_multihmr", "ros2_multihmr.*"]), NAME, f"{NAME}.msg"],
+    ext_modules=compiled(),
     package_dir={NAME: (ROSIDL_DIR / NAME).as_posix()},
     package_data={
         "ros2_multihmr": ["assets/**", "training/recipes/*.yaml"],

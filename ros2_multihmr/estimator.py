@@ -53,6 +53,7 @@ def create_estimator(config: EstimatorConfig, stopwatch: Stopwatch | None = None
             engine_cache=config.engine_cache,
             cuda_graphs=config.cuda_graphs,
             compile=config.compile,
+            blocks=config.blocks,
             nms_kernel=config.nms_kernel,
             max_humans=config.max_humans,
         )

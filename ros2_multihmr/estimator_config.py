@@ -44,6 +44,11 @@ class EstimatorConfig(Settings):
     compile: bool = setting(
         False, "Let torch.compile make kernels for the backbone, which takes the first image of a shape a minute or so"
     )
+    blocks: str = setting(
+        "auto",
+        "How a CPU computes the backbone's blocks; auto: the fastest way that it has; of weights",
+        choices=("auto", "tiles", "packed", "plain"),
+    )
     threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)
     detection_threshold: float = setting(0.3, "Score from which a person counts", low=0.0, high=1.0, runtime=True)
     nms_kernel: int = setting(3, "Side of the window that keeps only its best detection [tokens]", low=1, high=15)

@@ -11,6 +11,7 @@ from multihmr.msg import HumanArray
 from rclpy.serialization import serialize_message
 
 from ros2_multihmr import cli
+from ros2_multihmr.backends.backend import open_backend
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
 from ros2_multihmr.ros import soak
@@ -36,8 +37,9 @@ def test_estimator_benchmark_writes_json_and_a_table(tmp_path):
     arguments += ["--people", "1", "4", "200", "--padding", "square", "--variants", "padding=cut"]
     assert cli.main(["benchmark", *arguments]) == 0
     result = json.loads((tmp_path / "estimator.json").read_text())
+    blocks = open_backend("", "cpu").blocks
     assert [(case["variant"], case["people"]) for case in result["cases"]] == [
-        (f"torch, float32, {padding}", people) for padding in ("square", "cut") for people in (1, 4)
+        (f"torch, float32, {padding}, {blocks} blocks", people) for padding in ("square", "cut") for people in (1, 4)
     ]
     for case in result["cases"]:
         assert [row["stage"] for row in case["stages"]] == ["preprocess", "network", "body", "describe", "total"]
@@ -50,7 +52,7 @@ def test_estimator_benchmark_writes_json_and_a_table(tmp_path):
     assert square["share"] == square["least_ms"] / square["network_ms"]
     assert result["hardware"]["cpu"] and not result["settings"]["network"]["untrained"]
     page = (tmp_path / "estimator.md").read_text()
-    assert "| torch, float32, cut | 4 |" in page and result["hardware"]["cpu"] in page
+    assert f"| torch, float32, cut, {blocks} blocks | 4 |" in page and result["hardware"]["cpu"] in page
 
 
 def test_estimator_benchmark_takes_who_is_there_and_the_memory_of_a_fresh_process(tmp_path):

@@ -12,6 +12,7 @@ from official_recipe import images, write_official
 from small_network import SMALL, small_inputs, small_network
 from torch import nn
 
+from ros2_multihmr.backends.blocks import KINDS
 from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.body import create_body
 from ros2_multihmr.camera import Camera
@@ -107,7 +108,8 @@ def test_a_crowd_too_large_says_why(estimator, picture):
 
 
 def test_labels_name_what_runs(estimator):
-    assert label(estimator) == "torch, float32, square, nms_kernel=1"
+    blocks = estimator.backend.blocks
+    assert blocks in KINDS and label(estimator) == f"torch, float32, square, {blocks} blocks, nms_kernel=1"
 
 
 def test_networks_of_the_same_settings_are_told_apart_by_their_files(estimator, picture):
@@ -125,7 +127,7 @@ def test_networks_of_the_same_settings_are_told_apart_by_their_files(estimator, 
 
 
 def test_a_variant_that_the_weights_make_the_same_is_told(picture):
-    with pytest.raises(ValueError, match="padding=square: that is torch, float32, square, as another is"):
+    with pytest.raises(ValueError, match="padding=square: that is torch, float32, square, .* blocks, as another is"):
         open_variants(EstimatorConfig(weights="untrained"), ["padding=square"], 1, [picture[0]], picture[1])
 
 

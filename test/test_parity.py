@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from block_kinds import ways
 from official_recipe import golden, layout
 from parity import SMPLX_CASES, cells, intrinsics, network_of, people, run
 
+from ros2_multihmr.backends.blocks import replace_blocks
 from ros2_multihmr.model.camera_embedding import embed_camera
 from ros2_multihmr.model.detection import fill_slots, suppress
 from ros2_multihmr.model.multihmr import MultiHMR
 from ros2_multihmr.model.official import official_config, rename_official
+from ros2_multihmr.model.raw_outputs import RawOutputs
 
 # About ten times the noise of float32 in the official code itself.
 TOLERANCES = {
@@ -35,8 +39,7 @@ def test_recipe_draws_the_recorded_images(case: dict[str, Any]) -> None:
     np.testing.assert_allclose(case["pixels"].flatten()[::10007], case["pixels_probe"], atol=1e-6)
 
 
-def test_same_people(case: dict[str, Any]) -> None:
-    outputs = run(network_of(case), case)
+def check_people(case: dict[str, Any], outputs: RawOutputs) -> None:
     np.testing.assert_array_equal(cells(outputs), case["idx"][:3])
     np.testing.assert_allclose(outputs.scores_map, case["scores_map"], atol=1e-5)
     if not outputs.mask.any():
@@ -45,6 +48,17 @@ def test_same_people(case: dict[str, Any]) -> None:
     ours = people(outputs, intrinsics(case))
     for name, tolerance in TOLERANCES.items():
         np.testing.assert_allclose(ours[name], case[name], atol=tolerance, rtol=0, err_msg=name)
+
+
+def test_same_people(case: dict[str, Any]) -> None:
+    check_people(case, run(network_of(case), case))
+
+
+@pytest.mark.parametrize("kind", ways(torch.float32, 384, 6))
+def test_same_people_however_a_cpu_computes_blocks(case: dict[str, Any], kind: str) -> None:
+    model = copy.deepcopy(network_of(case))
+    replace_blocks(model.backbone.blocks, kind, torch.float32)
+    check_people(case, run(model, case))
 
 
 @pytest.mark.parametrize("name", ["S448_a_default", "S448_c_batch2", "S224_b11"])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ros2_multihmr.backends.onnxruntime_backend import CPU, CUDA, ONNX_SUFFIX, TENSORRT, OnnxRuntimeBackend
-from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend, why_not_packed
+from ros2_multihmr.backends.torch_backend import PRECISIONS, TorchBackend
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.convert import WeightsSummary, describe_weights, summarise
 from ros2_multihmr.model.embedded import open_network
@@ -71,6 +71,7 @@ def open_backend(
     engine_cache: str = "",
     cuda_graphs: bool = False,
     compile: bool = False,
+    blocks: str = "auto",
 ) -> Backend:
     """Reads weights and makes them ready to run.
 
@@ -86,6 +87,8 @@ def open_backend(
         engine_cache: Folder in which TensorRT keeps what it built; "" for ~/.cache/multihmr/tensorrt.
         cuda_graphs: True to launch the network as one CUDA graph; of weights, on a GPU.
         compile: True to let `torch.compile` make kernels for the backbone; of weights.
+        blocks: How a CPU computes the backbone's blocks: "auto" (the fastest way that it has), "tiles", "packed" or
+            "plain"; of weights.
 
     Raises:
         WeightsError: The weights file is missing, damaged, or not what was expected.
@@ -103,8 +106,11 @@ def open_backend(
         raise ValueError(f"backend {backend} runs {ONNX_SUFFIX} files: write one with `multihmr export`")
     if is_onnx and backend == "torch":
         raise ValueError(f"{weights}: backend torch runs weights, not exports: use backend auto or onnxruntime")
-    if is_onnx and (cuda_graphs or compile):
-        raise ValueError(f"{weights}: cuda_graphs and compile are for weights, not exports: leave them false")
+    if is_onnx and (cuda_graphs or compile or blocks != "auto"):
+        raise ValueError(
+            f"{weights}: cuda_graphs, compile and blocks are for weights, not exports: leave the first two false, and "
+            "blocks at auto"
+        )
     if is_onnx:
         return _open_onnx(weights, device, backend, precision, settings, threads=threads, engine_cache=engine_cache)
     chosen = choose_device(device)
@@ -112,8 +118,7 @@ def open_backend(
         torch.set_num_threads(threads)
     model = open_network(weights, **settings)
     used = "float32" if precision == "auto" else precision
-    packed = not why_not_packed(chosen, used, compile=compile)
-    return TorchBackend(model, chosen, used, cuda_graphs=cuda_graphs, compile=compile, packed=packed)
+    return TorchBackend(model, chosen, used, cuda_graphs=cuda_graphs, compile=compile, blocks=blocks)
 
 
 def _open_onnx(

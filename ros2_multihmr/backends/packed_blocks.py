@@ -3,7 +3,7 @@
 The same function as `model.vit.Block`, to rounding, for inference alone: bias, GELU and addition are part of the
 products before them (oneDNN's post-operations), LayerScale is part of the weights, keys and values lie without gaps,
 and the MLP goes through in groups of rows whose hidden layer stays in the cache. The operations are PyTorch's own, but
-not public: `why_plain` tries them once before anything relies on them.
+not public: `why_not` tries them once before anything relies on them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ros2_multihmr.model.vit import Block, LayerScale, VisionTransformer
+from ros2_multihmr.model.vit import Block, LayerScale
 
 ROWS = 768  # tokens of an MLP at once: 4.7 MB of hidden layer at 384 channels in 32 bits
 _X86 = ("x86_64", "amd64")
@@ -89,21 +89,13 @@ def _scaled(linear: nn.Linear, scale: LayerScale, dtype: torch.dtype) -> PackedL
     return PackedLinear(scale.gamma[:, None] * linear.weight, scale.gamma * linear.bias, dtype)
 
 
-def pack_blocks(backbone: VisionTransformer, dtype: torch.dtype) -> None:
-    """Replaces a backbone's blocks one by one, so that no more than one lies in memory twice.
-
-    Args:
-        backbone: In 32 bits, on the CPU; it can neither be trained nor exported afterwards.
-        dtype: What its blocks are to compute in; one for which `why_plain` has no objection.
-    """
-    with torch.no_grad():
-        for place, block in enumerate(backbone.blocks):
-            backbone.blocks[place] = PackedBlock(cast(Block, block), dtype)
+def why_not(dtype: torch.dtype, _width: int, _heads: int) -> str:
+    """Says in a few words why blocks of a precision cannot be packed on this machine's CPU; "" if they can."""
+    return _why_not(dtype)
 
 
 @functools.cache
-def why_plain(dtype: torch.dtype) -> str:
-    """Says in a few words why blocks of a precision cannot be packed on this machine's CPU; "" if they can."""
+def _why_not(dtype: torch.dtype) -> str:
     name = str(dtype).removeprefix("torch.")
     if dtype not in (torch.float32, torch.bfloat16):
         return f"not for {name}"

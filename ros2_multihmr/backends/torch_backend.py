@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ros2_multihmr.backends.blocks import PLAIN, choose_blocks, keeps_float32, replace_blocks
 from ros2_multihmr.backends.cuda_graphs import CudaRecorder, RecordedSteps
-from ros2_multihmr.backends.packed_blocks import pack_blocks, why_plain
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
@@ -30,7 +30,7 @@ class TorchBackend:
         *,
         cuda_graphs: bool = False,
         compile: bool = False,
-        packed: bool = False,
+        blocks: str = PLAIN,
     ) -> None:
         """Moves the network to a device and keeps it.
 
@@ -40,11 +40,11 @@ class TorchBackend:
             precision: One of `PRECISIONS`, of the backbone; what decides who is a person stays in float32.
             cuda_graphs: True to record the network once for each shape of images; on a GPU alone.
             compile: True to let `torch.compile` make kernels for the backbone when it first sees images of a shape.
-            packed: True to put the backbone's blocks into oneDNN's order, see `why_not_packed`; on a CPU, and
-                not together with `compile`.
+            blocks: How the backbone's blocks are computed, "auto" or one of `blocks.KINDS`; others than plain are for
+                CPUs, and not together with `compile`.
 
         Raises:
-            ValueError: No such precision, CUDA graphs without a CUDA GPU, or blocks that cannot be packed.
+            ValueError: No such precision, CUDA graphs without a CUDA GPU, or no such blocks here.
             MemoryError: The device has no room for it.
         """
         if precision not in PRECISIONS:
@@ -52,11 +52,14 @@ class TorchBackend:
         self._device = torch.device(device)
         if cuda_graphs and self._device.type != "cuda":
             raise ValueError(f"cuda_graphs: needs a CUDA GPU, but the device is {self._device}; leave it false")
-        if packed and (reason := why_not_packed(self._device, precision, compile=compile)):
-            raise ValueError(f"packed: the blocks stay plain here ({reason}); leave it false")
-        if packed:  # before the precision: the factors of LayerScale go into weights of 32 bits
-            pack_blocks(model.backbone.cpu(), PRECISIONS[precision])
-        model.backbone.set_precision(PRECISIONS[precision])
+        if compile and blocks not in ("auto", PLAIN):
+            raise ValueError(f"blocks: torch.compile makes kernels of its own, not of {blocks} blocks; use auto")
+        shape = model.config.width, model.config.heads
+        dtype = PRECISIONS[precision]
+        self._blocks = choose_blocks(PLAIN if compile else blocks, self._device, dtype, *shape)
+        replace_blocks(model.backbone.blocks, self._blocks, dtype)
+        if not keeps_float32(self._blocks):
+            model.backbone.set_precision(dtype)
         self._model = model.eval().requires_grad_(False)
         self._watchers: list[Callable[[Tensor, Tensor], None]] = []
         self._seen: tuple[Tensor, ...] = ()
@@ -75,6 +78,11 @@ class TorchBackend:
     def device(self) -> torch.device:
         """Where outputs lie."""
         return self._device
+
+    @property
+    def blocks(self) -> str:
+        """How the backbone's blocks are computed, one of `blocks.KINDS`."""
+        return self._blocks
 
     @property
     def window(self) -> TokenWindow | None:
@@ -142,13 +150,6 @@ class TorchBackend:
         raw: RawOutputs = self._model(pixels, k, threshold)
         seen, self._seen = self._seen, ()
         return *raw, *seen
-
-
-def why_not_packed(device: torch.device, precision: str, *, compile: bool = False) -> str:
-    """Says in a few words why a network runs with plain blocks (one of `PRECISIONS`); "" if they can be packed."""
-    if device.type != "cpu":
-        return f"not on {device.type}"
-    return "torch.compile makes kernels of its own" if compile else why_plain(PRECISIONS[precision])
 
 
 def check_inputs(pixels: Tensor, k: Tensor, config: MultiHMRConfig, window: TokenWindow | None) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ros2_multihmr.backends.onnxruntime_backend import ONNX_SUFFIX
+from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
@@ -21,7 +22,7 @@ from ros2_multihmr.measuring.limits import peak_gpu_mb, plain_settings
 
 # The process has one pool of threads, the page one device; who counts is chosen by the number of people.
 _OF_ALL = ("threads", "device", "detection_threshold", "max_humans")
-_UNNAMED = (*_OF_ALL, "weights", "body_models", "backend", "precision", "padding")
+_UNNAMED = (*_OF_ALL, "weights", "body_models", "backend", "precision", "padding", "blocks")
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,17 @@ def configurations(base: EstimatorConfig, variants: Sequence[str]) -> list[Estim
 
 
 def label(estimator: Estimator) -> str:
-    """Names what runs the network: backend, precision, padding, and every other setting that is not at its default."""
-    config, network, window = estimator.config, estimator.backend.config, estimator.backend.window
+    """Names what runs it: backend, precision, padding, a CPU's blocks, and what else is not at its default."""
+    config, backend = estimator.config, estimator.backend
+    network, window = backend.config, backend.window
     exported = config.weights.endswith(ONNX_SUFFIX)
     words = [Path(config.weights).name] if exported else []
     words.append({"auto": "onnxruntime" if exported else "torch"}.get(config.backend, config.backend))
     words.append({"auto": "as exported" if exported else "float32"}.get(config.precision, config.precision))
     own = network.padding if window is None else ("square" if window.num_tokens == network.num_tokens else "cut")
     words.append(own if config.padding == "auto" else config.padding)
+    if isinstance(backend, TorchBackend) and backend.device.type == "cpu":
+        words.append(f"{backend.blocks} blocks")
     for field in dataclasses.fields(EstimatorConfig):
         value = getattr(config, field.name)
         if field.name not in _UNNAMED and value != field.default:

@@ -50,6 +50,11 @@ class VitEncoder(nn.Module):
         count = config.crop_height * config.crop_width // PATCH**2
         self.pooling = None if config.pooling == "cls" else make_pooling(config.pooling, count, config.width)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer's blocks."""
+        return self.backbone.blocks
+
     def forward(self, pixels: Tensor) -> Tensor:
         """Maps normalised pictures (B, 3, h, w) to (B, D)."""
         tokens = self.backbone.norm(self.backbone.run_blocks(pixels))

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ from ros2_multihmr.report import open_console
 from ros2_multihmr.settings import Settings, setting
 
 if TYPE_CHECKING:
+    import torch
+
     from ros2_multihmr.model.multi_crop_config import MultiCropConfig
 
 # Import name to the distribution that brings it.
@@ -48,6 +50,7 @@ _ROS_REMEDY = (
     "source /opt/ros/<distro>/setup.bash, or run `make setup` for ROS 2 from PyPI; `multihmr predict` needs none"
 )
 _MESSAGES_REMEDY = "build the package: `colcon build` and source install/setup.bash, or `make setup`"
+_USUAL_HEAD = (64, 1)  # channels and heads: every released backbone has heads of 64
 _PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -118,7 +121,6 @@ def _network(options: Options) -> Iterator[Finding]:
         describe_file,
         open_backend,
     )
-    from ros2_multihmr.backends.torch_backend import PRECISIONS, why_not_packed
     from ros2_multihmr.body import create_body
     from ros2_multihmr.model.embedded import open_multi_crop
     from ros2_multihmr.model.multi_crop_checkpoint import is_multi_crop
@@ -127,7 +129,7 @@ def _network(options: Options) -> Iterator[Finding]:
         device = choose_device(options.device)
         yield _device(str(device))
         if device.type == "cpu":
-            yield _blocks({precision: why_not_packed(device, precision) for precision in PRECISIONS})
+            yield _blocks(device)
         if is_multi_crop(options.weights):
             refiner = open_multi_crop(options.weights).config
             yield _second_look(refiner, options.weights)
@@ -158,10 +160,19 @@ def _device(device: str) -> Finding:
     return Finding("device", f"cpu, {torch.get_num_threads()} threads; no GPU", "optional", remedy)
 
 
-def _blocks(objections: Mapping[str, str]) -> Finding:
-    """Tells in which precisions the backbone's blocks are packed for this CPU; the others take a little longer."""
-    texts = [f"{name} {f'plain ({why})' if why else 'packed'}" for name, why in objections.items()]
-    return Finding("backbone's blocks", ", ".join(texts))
+def _blocks(device: torch.device) -> Finding:
+    """Tells how this CPU computes the backbone's blocks in each precision, and what keeps it from the fastest way."""
+    from ros2_multihmr.backends.amx import NOT_COMPILED
+    from ros2_multihmr.backends.blocks import KINDS, choose_blocks, why_not
+    from ros2_multihmr.backends.torch_backend import PRECISIONS
+
+    texts, remedy = [], ""
+    for name, dtype in PRECISIONS.items():
+        chosen = choose_blocks("auto", device, dtype, *_USUAL_HEAD)
+        reason = "" if chosen == KINDS[0] else why_not(KINDS[0], device, dtype, *_USUAL_HEAD)
+        texts.append(f"{name} {chosen}{f' (no {KINDS[0]}: {reason})' if reason else ''}")
+        remedy = "install a C++ compiler (g++ 11 or newer) and this package again" if NOT_COMPILED in reason else remedy
+    return Finding("backbone's blocks", ", ".join(texts), "optional" if remedy else "ok", remedy)
 
 
 def _weights(name: str, origin: str, untrained: bool) -> Finding:

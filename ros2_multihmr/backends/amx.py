@@ -1,0 +1,192 @@
+"""Linear layers and attention of float32 numbers on Intel's AMX tiles, which multiply bfloat16 and add in float32.
+
+A float32 is the sum of three bfloat16; six of the nine products of two such sums are as exact as float32 itself
+(arXiv:1904.06376), and on these tiles faster. The code is C++ (`amx_kernels/`), compiled when the package is installed;
+`why_absent` says why it cannot run, if so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 32  # numbers of channels are multiples of it
+PARTS = {torch.float32: 3, torch.bfloat16: 1}  # bfloat16 that stand for a number
+NOT_COMPILED = "its code was not compiled when the package was installed"
+_LIBRARY = "_amx*.so"
+_CPU_INFO = Path("/proc/cpuinfo")
+_NEEDED = frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"])
+_NOTHING, _GELU, _ADD = range(3)
+
+_INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
+_SIGNATURES: dict[str, list[Any]] = {
+    "split": [_INT, _POINTER, _LONG, _LONG, _POINTER],
+    "linear": [_INT, _POINTER, *[_LONG] * 3, _POINTER, _POINTER, _INT, _POINTER, _POINTER, _INT],
+    "attention": [_INT, *[_POINTER] * 3, *[_LONG] * 5, _POINTER, _INT],
+}
+
+
+class AmxLinear:
+    """A linear layer of float32 numbers, with what follows it.
+
+    Args:
+        weight: (O, I) float32; both multiples of `SIDE`.
+        bias: (O,) float32.
+        dtype: Precision of the products, one of `PARTS`.
+
+    Raises:
+        ValueError: Shapes or numbers of another kind, there and when it is called.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
+        _check(weight, "weight", weight.dim() == 2 and not any(size % SIDE for size in weight.shape), "(O, I) in 32s")
+        _check(bias, "bias", bias.shape == weight.shape[:1], f"({len(weight)},)")
+        self._parts, (self._outputs, self._inputs) = PARTS[dtype], weight.shape
+        self._bias = bias.detach().clone()
+        self._split = _aligned_bytes(2 * self._parts * weight.numel())
+        given = weight.detach().contiguous()
+        _call("split", self._parts, given.data_ptr(), self._outputs, self._inputs, self._split.data_ptr())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Maps (..., I) to (..., O)."""
+        return self._run(x, _NOTHING)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        """Maps (..., I) to (..., O) and through the exact GELU."""
+        return self._run(x, _GELU)
+
+    def added(self, x: Tensor, to: Tensor) -> Tensor:
+        """Maps (..., I) to (..., O) and adds that to (..., O)."""
+        wanted = *x.shape[:-1], self._outputs
+        _check(to, "to", to.shape == wanted, str(wanted))
+        return self._run(x, _ADD, to.contiguous())
+
+    def _run(self, x: Tensor, after: int, to: Tensor | None = None) -> Tensor:
+        _check(x, "x", x.shape[-1:] == (self._inputs,), f"(..., {self._inputs})")
+        x = x.contiguous()
+        out = torch.empty(*x.shape[:-1], self._outputs)
+        _call(
+            "linear",
+            self._parts,
+            x.data_ptr(),
+            x.numel() // self._inputs,
+            self._inputs,
+            self._outputs,
+            self._split.data_ptr(),
+            self._bias.data_ptr(),
+            after,
+            None if to is None else to.data_ptr(),
+            out.data_ptr(),
+            torch.get_num_threads(),
+        )
+        return out
+
+
+def attend(qkv: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """Computes the softmax attention of all tokens with all, scores divided by the root of a head's channels.
+
+    Args:
+        qkv: (B, T, 3 C) float32 queries, keys and values; each C is the heads' channels side by side.
+        heads: Number of heads; C is a multiple of `SIDE` times it.
+        dtype: Precision of the products, one of `PARTS`.
+
+    Returns:
+        (B, T, C) float32.
+
+    Raises:
+        ValueError: A shape or numbers of another kind.
+    """
+    fits = qkv.dim() == 3 and qkv.shape[2] % (3 * SIDE * heads) == 0
+    _check(qkv, "qkv", fits, f"(B, T, 3 C) with heads of {SIDE} channels or a multiple")
+    qkv = qkv.contiguous()
+    batch, tokens, width = *qkv.shape[:2], qkv.shape[2] // 3
+    out = torch.empty(batch, tokens, width)
+    places = (qkv.data_ptr() + third * width * qkv.element_size() for third in range(3))
+    sizes = (3 * width, batch, tokens, heads, width // heads)
+    _call("attention", PARTS[dtype], *places, *sizes, out.data_ptr(), torch.get_num_threads())
+    return out
+
+
+def _check(given: Tensor, name: str, fits: bool, wanted: str) -> None:
+    """Whoever reads memory by its address must know what lies there."""
+    if not fits or given.dtype != torch.float32 or given.device.type != "cpu":
+        raise ValueError(
+            f"{name}: expected {wanted} float32 on the CPU, got {tuple(given.shape)} {given.dtype} on {given.device}"
+        )
+
+
+def _aligned_bytes(count: int) -> Tensor:
+    memory = torch.empty(count + 64, dtype=torch.uint8)
+    start = -memory.data_ptr() % 64
+    return memory[start : start + count]
+
+
+def _call(name: str, *given: Any) -> None:
+    if not getattr(_library(), f"multihmr_amx_{name}")(*given):
+        raise RuntimeError(f"amx: {name} was not made for {given[0]} parts")
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    """Loads what was compiled. It has no OpenMP of its own: two in one process would fight for the cores.
+
+    Raises:
+        OSError: It is not there, does not fit PyTorch's OpenMP, or the system gives no tiles.
+        AttributeError: It is of another version of the package.
+    """
+    files = sorted(Path(__file__).parent.glob(_LIBRARY))
+    if not files:
+        raise OSError(NOT_COMPILED)
+    library = ctypes.CDLL(str(files[0]))
+    for name, types in _SIGNATURES.items():
+        function = getattr(library, f"multihmr_amx_{name}")
+        function.argtypes, function.restype = types, ctypes.c_bool
+    if library.multihmr_amx_ask() != 0:  # whoever uses tiles without having asked is killed
+        raise OSError("the system does not let programs use AMX")
+    return library
+
+
+@functools.cache
+def why_absent(dtype: torch.dtype) -> str:
+    """Says in a few words why this machine has no such products of a precision; "" if it has."""
+    if dtype not in PARTS:
+        return f"not for {str(dtype).removeprefix('torch.')}"
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        return "only for x86-64 and Linux"
+    if not _cpu_flags() >= _NEEDED:
+        return "this processor has no AMX"
+    try:
+        return "" if _agrees(dtype) else "its products are not those of PyTorch"
+    except (OSError, AttributeError) as error:
+        return str(error).splitlines()[0]
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+    except OSError:
+        return set()
+    return set(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
+
+
+def _agrees(dtype: torch.dtype) -> bool:
+    """Tries everything on a few numbers."""
+    x, weight, bias = (torch.linspace(-1, 1, count) for count in (5 * SIDE, SIDE * SIDE, SIDE))
+    x, weight = x.view(5, SIDE), weight.view(SIDE, SIDE).sin()
+    layer, plain = AmxLinear(weight, bias, dtype), F.linear(x, weight, bias)
+    qkv = torch.cat([x, plain, x.cos()], dim=1)[None]
+    query, key, value = qkv.chunk(3, dim=2)
+    attended = F.scaled_dot_product_attention(query, key, value)
+    pairs = ((layer(x), plain), (layer.gelu(x), F.gelu(plain)), (layer.added(x, x), plain + x))
+    limit = 1e-5 if dtype == torch.float32 else 0.1
+    return all(
+        torch.allclose(ours, expected, atol=limit, rtol=limit)
+        for ours, expected in (*pairs, (attend(qkv, 1, dtype), attended))
+    )

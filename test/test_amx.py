@@ -1,0 +1,146 @@
+"""Products on AMX tiles are those of float64, to the rounding that their precision has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ros2_multihmr.backends import amx
+from ros2_multihmr.backends.amx import NOT_COMPILED, AmxLinear, attend, why_absent
+
+FLOAT, HALF = torch.float32, torch.bfloat16
+needs_amx = pytest.mark.skipif(bool(why_absent(FLOAT)), reason=f"no AMX: {why_absent(FLOAT)}")
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def error(found: Tensor, exact: Tensor) -> float:
+    """Largest difference, as a share of the largest number."""
+    return float((found.double() - exact).abs().max() / exact.abs().max())
+
+
+@needs_amx
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 145, 300])
+@pytest.mark.parametrize(("inputs", "outputs"), [(32, 96), (160, 32)])
+def test_linear_layers_of_any_number_of_rows(rows: int, inputs: int, outputs: int) -> None:
+    """Not further from the truth than PyTorch's float32, which rounds after every addition."""
+    x, weight = drawn(rows, inputs, seed=1), drawn(outputs, inputs, seed=2)
+    bias, added = drawn(outputs, seed=3), drawn(rows, outputs, seed=4)
+    layer = AmxLinear(weight, bias, FLOAT)
+    plain = x.double() @ weight.double().T + bias
+    for found, exact in (
+        (layer(x), plain),
+        (layer.gelu(x), F.gelu(plain)),
+        (layer.added(x, added), plain + added),
+    ):
+        assert found.shape == exact.shape and error(found, exact) < 6e-7
+    assert 1e-5 < error(AmxLinear(weight, bias, HALF)(x), plain) < 1e-2
+
+
+@needs_amx
+@pytest.mark.parametrize("tokens", [1, 32, 33, 256, 257, 530])
+@pytest.mark.parametrize(("heads", "depth"), [(1, 32), (3, 64), (2, 96)])
+def test_attention_of_any_number_of_tokens(tokens: int, heads: int, depth: int) -> None:
+    qkv = 2 * drawn(2, tokens, 3 * heads * depth, seed=tokens)
+    query, key, value = qkv.double().unflatten(2, (3, heads, depth)).permute(2, 0, 3, 1, 4)
+    exact = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+    assert error(attend(qkv, heads, FLOAT), exact) < 2e-6
+    assert error(attend(qkv, heads, HALF), exact) < 3e-2
+    assert torch.equal(attend(qkv[1:], heads, FLOAT)[0], attend(qkv, heads, FLOAT)[1])
+
+
+@needs_amx
+def test_scores_of_any_size_and_numbers_of_any_size() -> None:
+    """The largest score may come last, and others may be so small that nothing is left of them."""
+    query, value = torch.ones(1, 300, 32), drawn(1, 300, 32)
+    key = torch.linspace(-60, 60, 300)[None, :, None].expand(1, 300, 32)
+    qkv = torch.cat([query, key, value], dim=2)
+    exact = F.scaled_dot_product_attention(query.double(), key.double(), value.double())
+    assert error(attend(qkv, 1, FLOAT), exact) < 1e-5  # scores of 300: their own rounding is 1e-5 of a weight
+    for scale in (1e-20, 1e20):
+        weight, x = drawn(64, 64, seed=5) * scale, drawn(40, 64, seed=6) / scale
+        found = AmxLinear(weight, torch.zeros(64), FLOAT)(x)
+        assert error(found, x.double() @ weight.double().T) < 6e-7
+
+
+@needs_amx
+def test_gelu_everywhere() -> None:
+    x = torch.linspace(-12, 12, 32 * 1000).view(1000, 32)
+    found = AmxLinear(torch.eye(32), torch.zeros(32), FLOAT).gelu(x)
+    assert (found.double() - F.gelu(x.double())).abs().max() < 1e-6
+    assert torch.isnan(AmxLinear(torch.eye(32), torch.zeros(32), FLOAT).gelu(torch.full((1, 32), torch.nan))).all()
+
+
+@needs_amx
+def test_the_same_bytes_with_any_number_of_threads_and_beside_other_users_of_tiles() -> None:
+    layer, x, qkv = AmxLinear(drawn(96, 64), drawn(96), FLOAT), drawn(2, 700, 64), drawn(1, 200, 3 * 64)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 5):
+            torch.set_num_threads(count)
+            found.append((layer(x), attend(qkv, 2, FLOAT)))
+            drawn(64, 64).bfloat16() @ drawn(64, 64).bfloat16()  # oneDNN, which has tiles of its own
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(mine, first) for one in found for mine, first in zip(one, found[0], strict=True))
+    assert torch.equal(layer(x.flip(0)).flip(0), found[0][0])
+    assert layer(x[:, :0]).shape == (2, 0, 96) and attend(qkv[:, :0], 2, FLOAT).shape == (1, 0, 64)
+
+
+@needs_amx
+def test_what_does_not_fit_is_refused() -> None:
+    layer = AmxLinear(drawn(64, 32), drawn(64), FLOAT)
+    with pytest.raises(ValueError, match=r"weight: expected \(O, I\) in 32s float32 on the CPU, got \(64, 33\)"):
+        AmxLinear(drawn(64, 33), drawn(64), FLOAT)
+    with pytest.raises(ValueError, match=r"bias: expected \(64,\)"):
+        AmxLinear(drawn(64, 32), drawn(63), FLOAT)
+    with pytest.raises(ValueError, match=r"x: expected \(..., 32\) float32 on the CPU, got \(5, 31\)"):
+        layer(drawn(5, 31))
+    with pytest.raises(ValueError, match=r"x: .* got \(5, 32\) torch.float64"):
+        layer(drawn(5, 32).double())
+    with pytest.raises(ValueError, match=r"to: expected \(5, 64\)"):
+        layer.added(drawn(5, 32), drawn(4, 64))
+    with pytest.raises(ValueError, match=r"qkv: expected \(B, T, 3 C\) with heads of 32 channels or a multiple"):
+        attend(drawn(1, 5, 96), 2, FLOAT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("platform.machine", lambda: "aarch64", "only for x86-64 and Linux"),
+        ("ros2_multihmr.backends.amx._cpu_flags", lambda: {"avx512f"}, "this processor has no AMX"),
+        ("ros2_multihmr.backends.amx._LIBRARY", "_none*.so", NOT_COMPILED),
+        ("ros2_multihmr.backends.amx._agrees", lambda dtype: False, "are not those of PyTorch"),
+    ],
+)
+def test_why_there_are_none(monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str) -> None:
+    monkeypatch.setattr("ros2_multihmr.backends.amx._cpu_flags", lambda: set(amx._NEEDED))
+    monkeypatch.setattr(name, value)
+    why_absent.cache_clear()
+    amx._library.cache_clear()
+    try:
+        if "_agrees" not in name or not why_absent(HALF):  # needs the code itself
+            assert text in why_absent(FLOAT)
+        assert why_absent(torch.float16) == "not for float16"
+    finally:
+        why_absent.cache_clear()
+        amx._library.cache_clear()
+
+
+def test_a_library_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "_amx.so").write_bytes(b"nothing")
+    monkeypatch.setattr(amx, "_cpu_flags", lambda: set(amx._NEEDED))
+    monkeypatch.setattr(amx, "__file__", str(tmp_path / "amx.py"))
+    why_absent.cache_clear()
+    amx._library.cache_clear()
+    try:
+        assert "_amx.so" in why_absent(FLOAT)
+    finally:
+        why_absent.cache_clear()
+        amx._library.cache_clear()
