@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,27 @@ from ros2_multihmr.backends.amx import NOT_COMPILED, AmxLinear, attend, why_abse
 
 FLOAT, HALF = torch.float32, torch.bfloat16
 needs_amx = pytest.mark.skipif(bool(why_absent(FLOAT)), reason=f"no AMX: {why_absent(FLOAT)}")
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_both_builds_compile_the_same_code_alike() -> None:
+    (pip,) = re.findall(r'^AMX_FLAGS = "(.*)"$', (ROOT / "setup.py").read_text(), re.MULTILINE)
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    (options,) = re.findall(r"target_compile_options\(_amx PRIVATE\s+([^)]*)\)", cmake)
+    assert {*options.split(), "-std=c++17"} == set(pip.split()) and "CXX_STANDARD 17" in cmake
+
+
+@pytest.mark.skipif((platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="not compiled here")
+def test_the_compiled_code_is_there_and_loads() -> None:
+    """Setuptools leaves it out without an error where the compiler knows no AMX."""
+    known = subprocess.run(["c++", "-mamx-bf16", "-mavx512bf16", "-E", "-x", "c++", os.devnull], capture_output=True)
+    if known.returncode != 0:
+        pytest.skip("this compiler knows no AMX")
+    files = list(Path(amx.__file__).parent.glob(amx._LIBRARY))
+    assert files and ctypes.CDLL(str(files[0])).multihmr_amx_linear
+    assert not amx._cpu_flags() >= amx._NEEDED or why_absent(FLOAT) == ""
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
