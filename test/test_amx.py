@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -136,37 +137,45 @@ def test_what_does_not_fit_is_refused() -> None:
         attend(drawn(1, 5, 96), 2, FLOAT)
 
 
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A processor that has everything, and nothing known of it yet."""
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(amx, "_cpu_flags", lambda: set(amx._NEEDED))
+    for cached in (why_absent, amx._library):
+        cached.cache_clear()
+    yield monkeypatch
+    for cached in (why_absent, amx._library):
+        cached.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
         ("platform.machine", lambda: "aarch64", "only for x86-64 and Linux"),
         ("ros2_multihmr.backends.amx._cpu_flags", lambda: {"avx512f"}, "this processor has no AMX"),
         ("ros2_multihmr.backends.amx._LIBRARY", "_none*.so", NOT_COMPILED),
-        ("ros2_multihmr.backends.amx._agrees", lambda dtype: False, "are not those of PyTorch"),
+        pytest.param(
+            "ros2_multihmr.backends.amx._agrees", lambda dtype: False, "are not those of PyTorch", marks=needs_amx
+        ),
     ],
 )
-def test_why_there_are_none(monkeypatch: pytest.MonkeyPatch, name: str, value: object, text: str) -> None:
-    monkeypatch.setattr("ros2_multihmr.backends.amx._cpu_flags", lambda: set(amx._NEEDED))
-    monkeypatch.setattr(name, value)
-    why_absent.cache_clear()
-    amx._library.cache_clear()
-    try:
-        if "_agrees" not in name or not why_absent(HALF):  # needs the code itself
-            assert text in why_absent(FLOAT)
-        assert why_absent(torch.float16) == "not for float16"
-    finally:
-        why_absent.cache_clear()
-        amx._library.cache_clear()
+def test_why_there_are_none(fresh: pytest.MonkeyPatch, name: str, value: object, text: str) -> None:
+    fresh.setattr(name, value)
+    assert text in why_absent(FLOAT)
+    assert why_absent(torch.float16) == "not for float16"
 
 
-def test_a_library_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_library_that_is_none(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "_amx.so").write_bytes(b"nothing")
-    monkeypatch.setattr(amx, "_cpu_flags", lambda: set(amx._NEEDED))
-    monkeypatch.setattr(amx, "__file__", str(tmp_path / "amx.py"))
-    why_absent.cache_clear()
-    amx._library.cache_clear()
-    try:
-        assert "_amx.so" in why_absent(FLOAT)
-    finally:
-        why_absent.cache_clear()
-        amx._library.cache_clear()
+    fresh.setattr(amx, "__file__", str(tmp_path / "amx.py"))
+    assert "_amx.so" in why_absent(FLOAT)
+
+
+def test_the_processor_is_asked(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fresh.undo()
+    fresh.setattr(amx, "_CPU_INFO", tmp_path / "cpuinfo")
+    assert amx._cpu_flags() == set()
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu amx_tile\nprocessor\t: 1\nflags\t\t: fpu\n")
+    assert amx._cpu_flags() == {"fpu", "amx_tile"}
