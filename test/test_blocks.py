@@ -163,3 +163,6 @@ def test_blocks_are_replaced_once(kind: str) -> None:
     blocks = network().backbone.blocks
     replace_blocks(blocks, kind, FLOAT)
     assert len(blocks) == 2 and all(isinstance(block, PackedBlock | TiledBlock) for block in blocks)
+    replaced = list(blocks)
+    replace_blocks(blocks, kind, FLOAT)
+    assert list(blocks) == replaced

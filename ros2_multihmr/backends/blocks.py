@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -75,7 +74,7 @@ def replace_blocks(blocks: nn.ModuleList, kind: str, dtype: torch.dtype) -> None
 
     Args:
         blocks: In 32 bits; unless `kind` is `PLAIN`, they move to the CPU and can neither be trained nor exported any
-            more.
+            more. Those that were replaced before stay as they are.
         kind: One of `KINDS` for which `why_not` has no objection.
         dtype: Precision of their products.
     """
@@ -83,7 +82,8 @@ def replace_blocks(blocks: nn.ModuleList, kind: str, dtype: torch.dtype) -> None
         return
     with torch.no_grad():
         for place, block in enumerate(blocks):
-            blocks[place] = WAYS[kind].make(cast(Block, block.cpu()), dtype)
+            if isinstance(block, Block):
+                blocks[place] = WAYS[kind].make(block.cpu(), dtype)
 
 
 def keeps_float32(kind: str) -> bool:
