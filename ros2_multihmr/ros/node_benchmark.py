@@ -199,6 +199,7 @@ def _received(seen: Sequence[Arrival]) -> tuple[float, Latency]:
 
 def _node(estimator: Estimator, options: Options) -> MultiHMRNode:
     parameters = {
+        **plain_settings(estimator.config),
         "markers_rate_hz": 0.0,
         "mesh_lod": options.mesh_lod,
         "image_transport": options.image_transport,
