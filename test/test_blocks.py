@@ -22,6 +22,7 @@ SOME = 0.5
 CPU = torch.device("cpu")
 FLOAT, HALF = torch.float32, torch.bfloat16
 WIDTH, HEADS = 64, 2
+LIMITS = {"rotmats": 5e-5}  # six numbers of any length make a rotation, and a short one's rounding counts more
 
 
 def network(**changes: object) -> MultiHMR:
@@ -43,8 +44,8 @@ def test_a_block_computes_the_same_in_any_groups(monkeypatch: pytest.MonkeyPatch
     generator = torch.Generator().manual_seed(1)
     block, tokens = drawn_block(generator), torch.randn(3, 7, WIDTH, generator=generator)
     other = WAYS[kind].make(block, FLOAT)
-    torch.testing.assert_close(other(tokens), block(tokens), atol=4e-3, rtol=1e-5)  # numbers of some hundreds
-    torch.testing.assert_close(other(tokens[1:2]), other(tokens)[1:2], atol=4e-3, rtol=1e-5)
+    torch.testing.assert_close(other(tokens), block(tokens), atol=2e-3, rtol=1e-5)  # numbers of some hundreds
+    torch.testing.assert_close(other(tokens[1:2]), other(tokens)[1:2], atol=2e-3, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ways(FLOAT, WIDTH, HEADS))
@@ -59,11 +60,11 @@ def test_people_are_the_same(kind: str, stem: str, rows: int) -> None:
     whole = backend.infer(pixels, k, SOME)
     assert whole.mask.any() and backend.blocks == kind
     for name, ours, theirs in zip(whole._fields, whole, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=5e-5, rtol=1e-4, msg=name)  # two columns of six make a rotation
+        torch.testing.assert_close(ours, theirs, atol=LIMITS.get(name, 1e-5), rtol=1e-4, msg=name)
     for place in range(3):
         alone = backend.infer(pixels[place : place + 1], k[place : place + 1], SOME)
         for name, ours, theirs in zip(whole._fields, alone, whole, strict=True):
-            torch.testing.assert_close(ours[0], theirs[place], atol=5e-5, rtol=1e-4, msg=name)
+            torch.testing.assert_close(ours[0], theirs[place], atol=1e-5, rtol=1e-4, msg=name)
 
 
 @pytest.mark.parametrize("kind", ways(HALF, WIDTH, HEADS))

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ros2_multihmr.backends.fused_linear import layer_agrees, near, trial_numbers
+
 SIDE = 32  # numbers of channels are multiples of it
 PARTS = {torch.float32: 3, torch.bfloat16: 1}  # bfloat16 that stand for a number
 NOT_COMPILED = "its code was not compiled when the package was installed"
@@ -178,15 +180,8 @@ def _cpu_flags() -> set[str]:
 
 def _agrees(dtype: torch.dtype) -> bool:
     """Tries everything on a few numbers."""
-    x, weight, bias = (torch.linspace(-1, 1, count) for count in (5 * SIDE, SIDE * SIDE, SIDE))
-    x, weight = x.view(5, SIDE), weight.view(SIDE, SIDE).sin()
-    layer, plain = AmxLinear(weight, bias, dtype), F.linear(x, weight, bias)
-    qkv = torch.cat([x, plain, x.cos()], dim=1)[None]
-    query, key, value = qkv.chunk(3, dim=2)
-    attended = F.scaled_dot_product_attention(query, key, value)
-    pairs = ((layer(x), plain), (layer.gelu(x), F.gelu(plain)), (layer.added(x, x), plain + x))
-    limit = 1e-5 if dtype == torch.float32 else 0.1
-    return all(
-        torch.allclose(ours, expected, atol=limit, rtol=limit)
-        for ours, expected in (*pairs, (attend(qkv, 1, dtype), attended))
-    )
+    x, weight, bias = trial_numbers()
+    query, key, value = x, F.linear(x, weight, bias), x.cos()
+    expected = F.scaled_dot_product_attention(query, key, value)
+    attended = attend(torch.cat([query, key, value], dim=1)[None], 1, dtype)[0]
+    return layer_agrees(AmxLinear, dtype, takes=torch.float32) and near(attended, expected, dtype)

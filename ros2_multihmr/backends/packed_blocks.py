@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ros2_multihmr.model.vit import Block, LayerScale
+from ros2_multihmr.backends.fused_linear import layer_agrees, scaled
+from ros2_multihmr.model.vit import Block
 
 ROWS = 768  # tokens of an MLP at once: 4.7 MB of hidden layer at 384 channels in 32 bits
 _X86 = ("x86_64", "amd64")
@@ -64,9 +65,9 @@ class PackedBlock(nn.Module):
         self.norm1, self.norm2 = block.norm1, block.norm2
         thirds = zip(attention.qkv.weight.chunk(3), attention.qkv.bias.chunk(3), strict=True)
         self._query, self._key, self._value = (PackedLinear(*third, dtype) for third in thirds)
-        self._proj = _scaled(attention.proj, block.ls1, dtype)
+        self._proj = PackedLinear(*scaled(attention.proj, block.ls1), dtype)
         self._fc1 = PackedLinear(mlp.fc1.weight, mlp.fc1.bias, dtype)
-        self._fc2 = _scaled(mlp.fc2, block.ls2, dtype)
+        self._fc2 = PackedLinear(*scaled(mlp.fc2, block.ls2), dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps (B, T, C) to (B, T, C)."""
@@ -83,10 +84,6 @@ class PackedBlock(nn.Module):
         # Every group of queries reads all keys and values: gaps between their rows cost more than a copy.
         attended = F.scaled_dot_product_attention(query, key.contiguous(), value.contiguous())
         return attended.transpose(1, 2).flatten(2)
-
-
-def _scaled(linear: nn.Linear, scale: LayerScale, dtype: torch.dtype) -> PackedLinear:
-    return PackedLinear(scale.gamma[:, None] * linear.weight, scale.gamma * linear.bias, dtype)
 
 
 def why_not(dtype: torch.dtype, _width: int, _heads: int) -> str:
@@ -112,11 +109,4 @@ def _why_not(dtype: torch.dtype) -> str:
 
 
 def _agrees(dtype: torch.dtype) -> bool:
-    """Tries the operations on a few numbers."""
-    x, weight, bias = (torch.linspace(-1, 1, count) for count in (5 * 16, 16 * 16, 16))
-    x, weight = x.view(5, 16), weight.view(16, 16).sin()
-    packed, given = PackedLinear(weight, bias, dtype), x.to(dtype)
-    plain = F.linear(x, weight, bias)
-    pairs = ((packed(given), plain), (packed.gelu(given), F.gelu(plain)), (packed.added(given, given), plain + x))
-    limit = 1e-5 if dtype == torch.float32 else 0.1
-    return all(torch.allclose(ours.float(), expected, atol=limit, rtol=limit) for ours, expected in pairs)
+    return layer_agrees(PackedLinear, dtype, takes=dtype)

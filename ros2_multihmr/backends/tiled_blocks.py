@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ros2_multihmr.backends.amx import SIDE, AmxLinear, attend, why_absent
-from ros2_multihmr.model.vit import Block, LayerScale
+from ros2_multihmr.backends.fused_linear import scaled
+from ros2_multihmr.model.vit import Block
 
 
 class TiledBlock(nn.Module):
@@ -22,19 +23,15 @@ class TiledBlock(nn.Module):
         self._heads, self._dtype = attention.heads, dtype
         self.norm1, self.norm2 = block.norm1, block.norm2
         self._qkv = AmxLinear(attention.qkv.weight, attention.qkv.bias, dtype)
-        self._proj = _scaled(attention.proj, block.ls1, dtype)
+        self._proj = AmxLinear(*scaled(attention.proj, block.ls1), dtype)
         self._fc1 = AmxLinear(mlp.fc1.weight, mlp.fc1.bias, dtype)
-        self._fc2 = _scaled(mlp.fc2, block.ls2, dtype)
+        self._fc2 = AmxLinear(*scaled(mlp.fc2, block.ls2), dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Maps (B, T, C) to (B, T, C) float32."""
         tokens = tokens.float()
         tokens = self._proj.added(attend(self._qkv(self.norm1(tokens)), self._heads, self._dtype), tokens)
         return self._fc2.added(self._fc1.gelu(self.norm2(tokens)), tokens)
-
-
-def _scaled(linear: nn.Linear, scale: LayerScale, dtype: torch.dtype) -> AmxLinear:
-    return AmxLinear(scale.gamma[:, None] * linear.weight, scale.gamma * linear.bias, dtype)
 
 
 def why_not(dtype: torch.dtype, width: int, heads: int) -> str:
