@@ -50,15 +50,13 @@ def choose_blocks(wanted: str, device: torch.device, dtype: torch.dtype, width: 
     Raises:
         ValueError: There is no such way here; says why.
     """
-    reasons = {kind: why_not(kind, device, dtype, width, heads) for kind in KINDS}
+    given = device, dtype, width, heads
     if wanted == "auto":
-        return next(kind for kind, reason in reasons.items() if not reason)
-    if wanted not in reasons:
+        return next(kind for kind in KINDS if not why_not(kind, *given))
+    if wanted not in KINDS:
         raise ValueError(f"blocks: expected auto or {', '.join(KINDS)}; got {wanted!r}")
-    if reasons[wanted]:
-        raise ValueError(
-            f"blocks: no {wanted} ones here ({reasons[wanted]}); use auto, which takes the fastest there are"
-        )
+    if reason := why_not(wanted, *given):
+        raise ValueError(f"blocks: no {wanted} ones here ({reason}); use auto, which takes the fastest there are")
     return wanted
 
 
