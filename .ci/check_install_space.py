@@ -30,11 +30,18 @@ def main(prefix: Path) -> None:
         sys.exit(f"the ament index names {share}")
     source = Path(__file__).resolve().parents[1]
     for file in _installed_files(source, share, Path(importlib.import_module("ros2_multihmr").__file__).parent):
-        if not file.is_file():
+        if not _is_installed(file):
             sys.exit(f"{file} was not installed")
     for name in ("multihmr", "multihmr_camera", "multihmr_node"):
         if not os.access(prefix / "lib" / "multihmr" / name, os.X_OK):
             sys.exit(f"lib/multihmr/{name} is no executable")
+
+
+def _is_installed(file: Path) -> bool:
+    if file.suffix != ".so":
+        return file.is_file()
+    # Compiled beside its source by pip, with the interpreter in its name; by CMake without.
+    return any(file.parent.glob(f"{file.name.partition('.')[0]}*.so"))
 
 
 def _installed_files(source: Path, share: Path, package: Path) -> list[Path]:
