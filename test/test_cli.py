@@ -139,6 +139,7 @@ def test_help_lists_every_verb(capsys):
         (["predict"], "no images"),
         (["predict", "/nowhere.jpg"], "no such file"),
         (["predict", "x.jpg", "--detection-threshold", "2"], "at most 1"),
+        (["predict", "x.jpg", "--refiner-weights", "y.safetensors"], "nobody looks again; add --refine"),
         (["run", "--source", "/nowhere.mp4"], "no such file"),
         (["run"], "no source"),
         (["run", "--source", "0", "--calibration", "c.yaml", "--fov-deg", "60"], "calibration and fov_deg are both"),

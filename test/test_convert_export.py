@@ -56,13 +56,11 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(verb, ending, we
         weights / f"out{ending}": f"there is no folder {weights}",
         folder / f"folder{ending}": "is a folder; give a file in it",
         folder / "out.pt": f"expected a name ending in {ending}",
+        Path("/proc") / f"out{ending}": "nothing can be written to /proc (",  # not even by root, who may do everything
     }
     for out, says in places.items():
         assert cli.main([verb, str(weights), "--out", str(out)]) == 2
         assert says in capsys.readouterr().err
-    monkeypatch.setattr("os.access", lambda *_: False)
-    assert cli.main([verb, str(weights), "--out", str(folder / f"out{ending}")]) == 2
-    assert f"nothing can be written to {folder}" in capsys.readouterr().err
     assert cli.main([verb, ""]) == 2
     assert "no file is given" in capsys.readouterr().err
 

@@ -144,6 +144,12 @@ def test_labels(given, label, file):
     assert label_of(given) == (label, file)
 
 
+@pytest.mark.parametrize("given", ["=a.safetensors", " =a.safetensors", "crops5="])
+def test_a_label_and_its_file_are_not_empty(given):
+    with pytest.raises(ValueError, match="LABEL=FILE"):
+        label_of(given)
+
+
 def test_distances_tell_people_apart():
     torch.manual_seed(0)
     people = torch.nn.functional.normalize(torch.randn(6, 1, 16) + 0.1 * torch.randn(6, 4, 16), dim=-1)

@@ -21,12 +21,18 @@ def check_folder(path: Path, flag: str) -> None:
     there = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
     if not there.is_dir():
         raise ValueError(f"{flag} {path}: {there} is a file; give a folder for the results")
+    reason = _why_not_writable(there)
+    if reason:
+        raise ValueError(f"{flag} {path}: nothing can be written to {there} ({reason}); give another folder")
+
+
+def _why_not_writable(folder: Path) -> str:
+    """Why nothing can be written to a folder, empty if something can."""
     try:  # rights do not tell all: root may do everything, but nothing in /proc, and a disk may be full
-        with tempfile.TemporaryDirectory(prefix=".multihmr_", dir=there):
-            pass
+        with tempfile.TemporaryDirectory(prefix=".multihmr_", dir=folder):
+            return ""
     except OSError as error:
-        reason = "it holds no files of yours" if error.errno == errno.ENOENT else error.strerror
-        raise ValueError(f"{flag} {path}: nothing can be written to {there} ({reason}); give another folder") from error
+        return "it holds no files of yours" if error.errno == errno.ENOENT else str(error.strerror)
 
 
 def make_folder(path: Path, flag: str) -> None:
@@ -63,6 +69,9 @@ def file_beside(source: Path, given: str, suffix: str) -> Path:
         raise ValueError(f"--out {out}: is a folder; give a file in it")
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: there is no folder {out.parent}; make it, or give another file")
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise ValueError(f"--out {out}: nothing can be written to {out.parent}; give a file elsewhere with --out")
+    reason = _why_not_writable(out.parent)
+    if reason:
+        raise ValueError(
+            f"--out {out}: nothing can be written to {out.parent} ({reason}); give a file elsewhere with --out"
+        )
     return out

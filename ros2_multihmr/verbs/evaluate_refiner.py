@@ -141,9 +141,17 @@ def _open(options: Options, estimator: Estimator) -> list[_Network]:
 
 
 def label_of(given: str) -> tuple[str, str]:
-    """Splits FILE or LABEL=FILE into label and file; "" is the package's own."""
+    """Splits FILE or LABEL=FILE into label and file; "" is the package's own.
+
+    Raises:
+        ValueError: The label or its file is empty.
+    """
     label, equals, file = given.partition("=")
     if equals:
+        if not label.strip() or not file:
+            raise ValueError(
+                f"--networks: expected FILE or LABEL=FILE, got {given!r}; give both sides of the =, or neither"
+            )
         return label, file
     if not given:
         return "embedded", ""

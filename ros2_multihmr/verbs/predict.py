@@ -51,6 +51,8 @@ class Options(EstimatorConfig, RefinerConfig):
         super().__post_init__()
         if not self.images:
             raise ValueError("no images: give pictures, folders of pictures, or video files")
+        if self.refiner_weights and not self.refine:
+            raise ValueError(f"--refiner-weights {self.refiner_weights}: nobody looks again; add --refine")
 
 
 @dataclass
