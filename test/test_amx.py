@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from pytest import LogCaptureFixture
 from torch import Tensor
 
-from ros2_multihmr.backends import amx
-from ros2_multihmr.backends.amx import NOT_COMPILED, AmxLinear, attend, why_absent
+from ros2_multihmr.backends import amx, amx_library
+from ros2_multihmr.backends.amx import AmxLinear, attend, why_absent, why_broken
+from ros2_multihmr.backends.amx_library import NOT_COMPILED
+from ros2_multihmr.backends.torch_backend import TorchBackend
+from ros2_multihmr.model.stand_in import stand_in_model
 
 FLOAT, HALF = torch.float32, torch.bfloat16
 needs_amx = pytest.mark.skipif(bool(why_absent(FLOAT)), reason=f"no AMX: {why_absent(FLOAT)}")
@@ -38,9 +43,9 @@ def test_the_compiled_code_is_there_and_loads() -> None:
     known = subprocess.run(["c++", "-mamx-bf16", "-mavx512bf16", "-E", "-x", "c++", os.devnull], capture_output=True)
     if known.returncode != 0:
         pytest.skip("this compiler knows no AMX")
-    files = list(Path(amx.__file__).parent.glob(amx._LIBRARY))
+    files = list(Path(amx_library.__file__).parent.glob(amx_library.LIBRARY))
     assert files and ctypes.CDLL(str(files[0])).multihmr_amx_linear
-    assert not amx._cpu_flags() >= amx._NEEDED or why_absent(FLOAT) == ""
+    assert not amx_library.cpu_flags() >= amx_library.NEEDED or why_absent(FLOAT) == ""
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -142,11 +147,13 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """A processor that has everything, and nothing known of it yet."""
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    monkeypatch.setattr(amx, "_cpu_flags", lambda: set(amx._NEEDED))
-    for cached in (why_absent, amx._library):
+    monkeypatch.setattr(amx_library, "cpu_flags", lambda: set(amx_library.NEEDED))
+    monkeypatch.setattr(amx_library, "_tiles_are_given", lambda: True)
+    caches = why_broken, amx_library.library
+    for cached in caches:
         cached.cache_clear()
     yield monkeypatch
-    for cached in (why_absent, amx._library):
+    for cached in caches:
         cached.cache_clear()
 
 
@@ -154,28 +161,68 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     ("name", "value", "text"),
     [
         ("platform.machine", lambda: "aarch64", "only for x86-64 and Linux"),
-        ("ros2_multihmr.backends.amx._cpu_flags", lambda: {"avx512f"}, "this processor has no AMX"),
-        ("ros2_multihmr.backends.amx._LIBRARY", "_none*.so", NOT_COMPILED),
-        pytest.param(
-            "ros2_multihmr.backends.amx._agrees", lambda dtype: False, "are not those of PyTorch", marks=needs_amx
-        ),
+        ("ros2_multihmr.backends.amx_library.cpu_flags", lambda: {"avx512f"}, "this processor has no AMX"),
+        ("ros2_multihmr.backends.amx_library._tiles_are_given", lambda: False, "does not let programs use AMX"),
     ],
 )
-def test_why_there_are_none(fresh: pytest.MonkeyPatch, name: str, value: object, text: str) -> None:
+def test_a_machine_that_cannot(fresh: pytest.MonkeyPatch, name: str, value: object, text: str) -> None:
     fresh.setattr(name, value)
-    assert text in why_absent(FLOAT)
+    assert text in why_absent(FLOAT) and why_broken(FLOAT) == "", "nothing that another installation would mend"
     assert why_absent(torch.float16) == "not for float16"
 
 
-def test_a_library_that_is_none(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "_amx.so").write_bytes(b"nothing")
-    fresh.setattr(amx, "__file__", str(tmp_path / "amx.py"))
-    assert "_amx.so" in why_absent(FLOAT)
+@needs_amx
+def test_products_that_are_not_those_of_pytorch(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(amx, "_agrees", lambda dtype: False)
+    assert "are not those of PyTorch" in why_absent(FLOAT) and why_broken(FLOAT) == why_absent(FLOAT)
 
 
-def test_the_processor_is_asked(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fresh.undo()
-    fresh.setattr(amx, "_CPU_INFO", tmp_path / "cpuinfo")
-    assert amx._cpu_flags() == set()
+def compiled() -> bytes:
+    file = next(Path(amx_library.__file__).parent.glob(amx_library.LIBRARY), None)
+    return file.read_bytes() if file else b"\x7fELF" + 4000 * b"\xff"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (lambda: None, NOT_COMPILED),
+        (lambda: b"", "_amx.so cannot be loaded: it ends too early"),
+        (lambda: 100 * b"nothing ", "_amx.so cannot be loaded: "),
+        (lambda: compiled()[:100], "_amx.so cannot be loaded: it ends too early"),
+        (lambda: compiled()[:20000], "_amx.so cannot be loaded: it ends too early"),  # which kills whoever loads it
+        (lambda: compiled()[:-1], "_amx.so cannot be loaded: it ends too early"),
+        (lambda: Path(_ctypes.__file__).read_bytes(), "_amx.so is none of this package's, or of another version"),
+    ],
+    ids=["absent", "empty", "text", "hardly begun", "half", "all but the last byte", "another library"],
+)
+def test_a_library_that_is_none(
+    fresh: pytest.MonkeyPatch, tmp_path: Path, content: Callable[[], bytes | None], text: str
+) -> None:
+    if (given := content()) is not None:
+        (tmp_path / "_amx.so").write_bytes(given)
+    fresh.setattr(amx_library, "__file__", str(tmp_path / "amx_library.py"))
+    assert text in why_absent(FLOAT) and why_broken(FLOAT) == why_absent(FLOAT)
+
+
+@needs_amx
+def test_a_library_of_another_version(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(amx_library, "_INTERFACE", amx_library._INTERFACE + 1)
+    assert "is of another version" in why_absent(FLOAT)
+
+
+def test_a_network_says_that_a_damaged_library_slows_it(fresh: pytest.MonkeyPatch, caplog: LogCaptureFixture) -> None:
+    fresh.setattr(amx_library, "LIBRARY", "_none*.so")
+    assert TorchBackend(stand_in_model(), blocks="auto").blocks in ("packed", "plain")
+    assert f"no blocks on AMX tiles ({NOT_COMPILED}); {amx_library.INSTALL_AGAIN}" in caplog.text
+    with pytest.raises(ValueError, match="no tiles ones here"):
+        TorchBackend(stand_in_model(), blocks="tiles")
+    caplog.clear()
+    TorchBackend(stand_in_model(), blocks="packed"), TorchBackend(stand_in_model(), precision="float16", blocks="auto")
+    assert not caplog.text, "nothing is lost"
+
+
+def test_the_processor_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(amx_library, "_CPU_INFO", tmp_path / "cpuinfo")
+    assert amx_library.cpu_flags() == set()
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nflags\t\t: fpu amx_tile\nprocessor\t: 1\nflags\t\t: fpu\n")
-    assert amx._cpu_flags() == {"fpu", "amx_tile"}
+    assert amx_library.cpu_flags() == {"fpu", "amx_tile"}

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "uncertainty",
     }
     | LEAVES,
+    "what_runs": {"estimator_config", "estimator", "backends"},
     "refining": {
         "estimator",
         "crops",
@@ -114,6 +115,7 @@ ALLOWED: dict[str, set[str]] = {
     "measuring": {
         "estimator_config",
         "estimator",
+        "what_runs",
         "backends",
         "camera",
         "model",

@@ -26,9 +26,10 @@ from ros2_multihmr.measuring.options import Options
 from ros2_multihmr.measuring.peer import Found, _attend, open_peer
 from ros2_multihmr.measuring.roofline import Machine, count_cost, matmul_rate
 from ros2_multihmr.measuring.turns import Latency, take_turns
-from ros2_multihmr.measuring.variants import Variant, configurations, label, open_variants, told_apart
+from ros2_multihmr.measuring.variants import Variant, configurations, open_variants, told_apart
 from ros2_multihmr.model.checkpoint import load_weights
 from ros2_multihmr.model.stand_in import stand_in_model
+from ros2_multihmr.what_runs import what_runs
 
 CPU = torch.device("cpu")
 
@@ -109,7 +110,7 @@ def test_a_crowd_too_large_says_why(estimator, picture):
 
 def test_labels_name_what_runs(estimator):
     blocks = estimator.backend.blocks
-    assert blocks in KINDS and label(estimator) == f"torch, float32, square, {blocks} blocks, nms_kernel=1"
+    assert blocks in KINDS and what_runs(estimator) == f"torch, float32, square, {blocks} blocks, nms_kernel=1"
 
 
 def test_networks_of_the_same_settings_are_told_apart_by_their_files(estimator, picture):

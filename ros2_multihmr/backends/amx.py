@@ -1,38 +1,24 @@
 """Linear layers and attention of float32 numbers on Intel's AMX tiles, which multiply bfloat16 and add in float32.
 
 A float32 is the sum of three bfloat16; six of the nine products of two such sums are as exact as float32 itself
-(arXiv:1904.06376), and on these tiles faster. The code is C++ (`amx_kernels/`), compiled when the package is installed;
-`why_absent` says why it cannot run, if so.
+(arXiv:1904.06376), and on these tiles faster. The code is C++ (`amx_library`); `why_absent` says why it cannot run, if
+so: because of the machine, or because of what was compiled (`why_broken`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import platform
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ros2_multihmr.backends.amx_library import call, why_not_here
 from ros2_multihmr.backends.fused_linear import layer_agrees, near, trial_numbers
 
 SIDE = 32  # numbers of channels are multiples of it
 PARTS = {torch.float32: 3, torch.bfloat16: 1}  # bfloat16 that stand for a number
-NOT_COMPILED = "its code was not compiled when the package was installed"
-_LIBRARY = "_amx*.so"
-_CPU_INFO = Path("/proc/cpuinfo")
-_NEEDED = frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"])
 _NOTHING, _GELU, _ADD = range(3)
-
-_INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
-_SIGNATURES: dict[str, list[Any]] = {
-    "split": [_INT, _POINTER, _LONG, _LONG, _POINTER],
-    "linear": [_INT, _POINTER, *[_LONG] * 3, _POINTER, _POINTER, _INT, _POINTER, _POINTER, _INT],
-    "attention": [_INT, *[_POINTER] * 3, *[_LONG] * 5, _POINTER, _INT],
-}
 
 
 class AmxLinear:
@@ -54,7 +40,7 @@ class AmxLinear:
         self._bias = bias.detach().clone()
         self._split = _aligned_bytes(2 * self._parts * weight.numel())
         given = weight.detach().contiguous()
-        _call("split", self._parts, given.data_ptr(), self._outputs, self._inputs, self._split.data_ptr())
+        call("split", self._parts, given.data_ptr(), self._outputs, self._inputs, self._split.data_ptr())
 
     def __call__(self, x: Tensor) -> Tensor:
         """Maps (..., I) to (..., O)."""
@@ -74,7 +60,7 @@ class AmxLinear:
         _check(x, "x", x.shape[-1:] == (self._inputs,), f"(..., {self._inputs})")
         x = x.contiguous()
         out = torch.empty(*x.shape[:-1], self._outputs)
-        _call(
+        call(
             "linear",
             self._parts,
             x.data_ptr(),
@@ -112,7 +98,7 @@ def attend(qkv: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
     out = torch.empty(batch, tokens, width)
     places = (qkv.data_ptr() + third * width * qkv.element_size() for third in range(3))
     sizes = (3 * width, batch, tokens, heads, width // heads)
-    _call("attention", PARTS[dtype], *places, *sizes, out.data_ptr(), torch.get_num_threads())
+    call("attention", PARTS[dtype], *places, *sizes, out.data_ptr(), torch.get_num_threads())
     return out
 
 
@@ -130,52 +116,25 @@ def _aligned_bytes(count: int) -> Tensor:
     return memory[start : start + count]
 
 
-def _call(name: str, *given: Any) -> None:
-    if not getattr(_library(), f"multihmr_amx_{name}")(*given):
-        raise RuntimeError(f"amx: {name} was not made for {given[0]} parts")
-
-
-@functools.cache
-def _library() -> ctypes.CDLL:
-    """Loads what was compiled. It has no OpenMP of its own: two in one process would fight for the cores.
-
-    Raises:
-        OSError: It is not there, does not fit PyTorch's OpenMP, or the system gives no tiles.
-        AttributeError: It is of another version of the package.
-    """
-    files = sorted(Path(__file__).parent.glob(_LIBRARY))
-    if not files:
-        raise OSError(NOT_COMPILED)
-    library = ctypes.CDLL(str(files[0]))
-    for name, types in _SIGNATURES.items():
-        function = getattr(library, f"multihmr_amx_{name}")
-        function.argtypes, function.restype = types, ctypes.c_bool
-    if library.multihmr_amx_ask() != 0:  # whoever uses tiles without having asked is killed
-        raise OSError("the system does not let programs use AMX")
-    return library
-
-
-@functools.cache
 def why_absent(dtype: torch.dtype) -> str:
-    """Says in a few words why this machine has no such products of a precision; "" if it has."""
+    """Says in a few words why there are no such products of a precision here; "" if there are."""
     if dtype not in PARTS:
         return f"not for {str(dtype).removeprefix('torch.')}"
-    if platform.system() != "Linux" or platform.machine() != "x86_64":
-        return "only for x86-64 and Linux"
-    if not _cpu_flags() >= _NEEDED:
-        return "this processor has no AMX"
+    return why_not_here() or why_broken(dtype)
+
+
+@functools.cache
+def why_broken(dtype: torch.dtype) -> str:
+    """Says what is wrong with the compiled code, for which the remedy is `amx_library.INSTALL_AGAIN`; "" if nothing is.
+
+    Also "" where there would be no such products anyway.
+    """
+    if dtype not in PARTS or why_not_here():
+        return ""
     try:
         return "" if _agrees(dtype) else "its products are not those of PyTorch"
-    except (OSError, AttributeError) as error:
-        return str(error).splitlines()[0]
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = _CPU_INFO.read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line.split(":")[1].split() for line in lines if line.startswith("flags")), []))
+    except (OSError, RuntimeError) as error:
+        return str(error)
 
 
 def _agrees(dtype: torch.dtype) -> bool:

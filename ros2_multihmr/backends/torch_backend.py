@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ros2_multihmr.backends.amx import why_broken
+from ros2_multihmr.backends.amx_library import INSTALL_AGAIN
 from ros2_multihmr.backends.blocks import PLAIN, choose_blocks, keeps_float32, replace_blocks
 from ros2_multihmr.backends.cuda_graphs import CudaRecorder, RecordedSteps
 from ros2_multihmr.model.config import MultiHMRConfig
@@ -16,6 +19,7 @@ from ros2_multihmr.model.network import Network
 from ros2_multihmr.model.raw_outputs import RawOutputs
 from ros2_multihmr.model.token_window import TokenWindow
 
+_logger = logging.getLogger("ros2_multihmr")
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -57,6 +61,8 @@ class TorchBackend:
         shape = model.config.width, model.config.heads
         dtype = PRECISIONS[precision]
         self._blocks = choose_blocks(PLAIN if compile else blocks, self._device, dtype, *shape)
+        if blocks == "auto" and not compile and self._device.type == "cpu" and (fault := why_broken(dtype)):
+            _logger.warning("slower than need be: no blocks on AMX tiles (%s); %s", fault, INSTALL_AGAIN)
         replace_blocks(model.backbone.blocks, self._blocks, dtype)
         if not keeps_float32(self._blocks):
             model.backbone.set_precision(dtype)

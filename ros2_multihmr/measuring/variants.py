@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from ros2_multihmr.backends.onnxruntime_backend import ONNX_SUFFIX
-from ros2_multihmr.backends.torch_backend import TorchBackend
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.measuring.crowd import NetworkCall, network_call
 from ros2_multihmr.measuring.limits import peak_gpu_mb, plain_settings
+from ros2_multihmr.what_runs import what_runs
 
 # The process has one pool of threads, the page one device; who counts is chosen by the number of people.
 _OF_ALL = ("threads", "device", "detection_threshold", "max_humans")
-_UNNAMED = (*_OF_ALL, "weights", "body_models", "backend", "precision", "padding", "blocks")
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class Variant:
     """One of the compared settings, ready to run.
 
     Attributes:
-        name: What runs the network, see `label`.
+        name: What runs the network, see `what_runs`.
         estimator: Runs it.
         call: What its network gets for the images, and what came back.
         gpu_mb: Most GPU memory that PyTorch took for both [MB]; None on a CPU.
@@ -91,7 +89,7 @@ def _open(config: EstimatorConfig, images: Sequence[NDArray[np.uint8]], camera: 
         torch.cuda.reset_peak_memory_stats()
     estimator = create_estimator(config)
     call = network_call(estimator, images, camera)
-    return Variant(label(estimator), estimator, call, peak_gpu_mb(estimator.backend.device, before))
+    return Variant(what_runs(estimator), estimator, call, peak_gpu_mb(estimator.backend.device, before))
 
 
 def parse_variant(text: str, base: EstimatorConfig) -> EstimatorConfig:
@@ -135,22 +133,3 @@ def configurations(base: EstimatorConfig, variants: Sequence[str]) -> list[Estim
         if found.count(config) > 1:
             raise ValueError(f"--variants {text}: the same settings as another; every variant must differ")
     return found
-
-
-def label(estimator: Estimator) -> str:
-    """Names what runs it: backend, precision, padding, a CPU's blocks, and what else is not at its default."""
-    config, backend = estimator.config, estimator.backend
-    network, window = backend.config, backend.window
-    exported = config.weights.endswith(ONNX_SUFFIX)
-    words = [Path(config.weights).name] if exported else []
-    words.append({"auto": "onnxruntime" if exported else "torch"}.get(config.backend, config.backend))
-    words.append({"auto": "as exported" if exported else "float32"}.get(config.precision, config.precision))
-    own = network.padding if window is None else ("square" if window.num_tokens == network.num_tokens else "cut")
-    words.append(own if config.padding == "auto" else config.padding)
-    if isinstance(backend, TorchBackend) and backend.device.type == "cpu":
-        words.append(f"{backend.blocks} blocks")
-    for field in dataclasses.fields(EstimatorConfig):
-        value = getattr(config, field.name)
-        if field.name not in _UNNAMED and value != field.default:
-            words.append(f"{field.name}={value}")
-    return ", ".join(words)

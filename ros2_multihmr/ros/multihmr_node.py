@@ -28,6 +28,7 @@ from ros2_multihmr.ros.publishers import Publishers
 from ros2_multihmr.ros.second_look import SecondLook
 from ros2_multihmr.ros.silence import Silence
 from ros2_multihmr.ros.worker import Worker
+from ros2_multihmr.what_runs import what_runs
 
 UNTRAINED_WARNING = "the weights were drawn at random and never trained: do not use the people for anything"
 
@@ -91,7 +92,10 @@ class MultiHMRNode(LifecycleNode):
         except (ValueError, OSError, MemoryError, ImportError) as error:
             return self._refuse(f"cannot configure: {error}")
         network, body = self._estimator.backend.config, self._estimator.body.info
-        self.get_logger().info(f"weights {network.weights}, body {body.name}, on {self._estimator.backend.device}")
+        self.get_logger().info(
+            f"weights {network.weights}, body {body.name}, on {self._estimator.backend.device}: "
+            f"{what_runs(self._estimator)}"
+        )
         if network.untrained:
             self.get_logger().warning(UNTRAINED_WARNING)
         self.statistics, self._infos = Statistics(), CameraInfoCache()

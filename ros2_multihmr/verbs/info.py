@@ -162,17 +162,18 @@ def _device(device: str) -> Finding:
 
 def _blocks(device: torch.device) -> Finding:
     """Tells how this CPU computes the backbone's blocks in each precision, and what keeps it from the fastest way."""
-    from ros2_multihmr.backends.amx import NOT_COMPILED
+    from ros2_multihmr.backends.amx import why_broken
+    from ros2_multihmr.backends.amx_library import INSTALL_AGAIN
     from ros2_multihmr.backends.blocks import KINDS, choose_blocks, why_not
     from ros2_multihmr.backends.torch_backend import PRECISIONS
 
-    texts, remedy = [], ""
+    texts = []
     for name, dtype in PRECISIONS.items():
         chosen = choose_blocks("auto", device, dtype, *_USUAL_HEAD)
         reason = "" if chosen == KINDS[0] else why_not(KINDS[0], device, dtype, *_USUAL_HEAD)
         texts.append(f"{name} {chosen}{f' (no {KINDS[0]}: {reason})' if reason else ''}")
-        remedy = "install a C++ compiler (g++ 11 or newer) and this package again" if NOT_COMPILED in reason else remedy
-    return Finding("backbone's blocks", ", ".join(texts), "optional" if remedy else "ok", remedy)
+    broken = device.type == "cpu" and any(map(why_broken, PRECISIONS.values()))
+    return Finding("backbone's blocks", ", ".join(texts), *(("optional", INSTALL_AGAIN) if broken else ("ok", "")))
 
 
 def _weights(name: str, origin: str, untrained: bool) -> Finding:

@@ -28,6 +28,7 @@ from ros2_multihmr.report import open_console
 from ros2_multihmr.results import DATA_FORMATS, Result, write_data, write_meshes
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import Frame, Source, SourceError, open_source
+from ros2_multihmr.what_runs import what_runs
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,7 @@ def _tell(console: Console, summary: Summary, estimator: Estimator, options: Opt
     mean_ms = 1e3 * summary.estimate_s / max(summary.images, 1)
     console.print(
         f"{summary.people} people in {summary.images} images, {mean_ms:.0f} ms per image on "
-        f"{estimator.backend.device}; {summary.files} files in {options.out}"
+        f"{estimator.backend.device} ({what_runs(estimator)}); {summary.files} files in {options.out}"
     )
     if summary.skipped:
         console.print(f"{summary.skipped} images skipped: they could not be read, see above")

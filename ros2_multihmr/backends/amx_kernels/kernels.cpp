@@ -1,7 +1,4 @@
-// The functions that Python calls, see backends/amx.py. Threads are those of the OpenMP that PyTorch has loaded.
-#include <sys/syscall.h>
-#include <unistd.h>
-
+// The functions that Python calls, see backends/amx_library.py. Threads are those of the OpenMP that PyTorch has loaded.
 #include <type_traits>
 
 #include "attention.hpp"
@@ -9,7 +6,7 @@
 
 namespace {
 
-constexpr int REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;  // arch_prctl(2): ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+constexpr int INTERFACE = 1;  // one more whenever a function here takes or means something else
 
 // Calls work<Parts>; returns false if nobody made it for so many.
 template <typename Work>
@@ -25,8 +22,8 @@ bool with_parts(int parts, const Work& work) {
 
 extern "C" {
 
-// Asks the system for tiles, for all threads of this process. Returns 0 if it gives them.
-int multihmr_amx_ask() { return static_cast<int>(syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA)); }
+// Python asks before it calls anything else: an installation may have been left half renewed.
+int multihmr_amx_interface() { return INTERFACE; }
 
 // Splits weights (outputs, inputs) into parts * 2 * outputs * inputs bytes.
 bool multihmr_amx_split(int parts, const float* weights, long outputs, long inputs, unsigned char* to) {
