@@ -46,7 +46,7 @@ class EstimatorConfig(Settings):
     )
     blocks: str = setting(
         "auto",
-        "How a CPU computes the backbone's blocks; auto: the fastest way that it has; of weights",
+        "How a CPU computes the backbone's blocks; auto: the first of the others that it has; of weights",
         choices=("auto", "tiles", "packed", "plain"),
     )
     threads: int = setting(0, "CPU threads of the network; 0: as many as the machine offers", low=0, high=1024)

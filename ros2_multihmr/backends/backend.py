@@ -87,8 +87,8 @@ def open_backend(
         engine_cache: Folder in which TensorRT keeps what it built; "" for ~/.cache/multihmr/tensorrt.
         cuda_graphs: True to launch the network as one CUDA graph; of weights, on a GPU.
         compile: True to let `torch.compile` make kernels for the backbone; of weights.
-        blocks: How a CPU computes the backbone's blocks: "auto" (the fastest way that it has), "tiles", "packed" or
-            "plain"; of weights.
+        blocks: How a CPU computes the backbone's blocks: "auto" (the first of the others that it has), "tiles",
+            "packed" or "plain"; of weights.
 
     Raises:
         WeightsError: The weights file is missing, damaged, or not what was expected.

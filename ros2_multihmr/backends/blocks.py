@@ -33,7 +33,7 @@ class Way:
 WAYS = {
     "tiles": Way(tiled_blocks.TiledBlock, tiled_blocks.why_not, keeps_float32=True),
     "packed": Way(packed_blocks.PackedBlock, packed_blocks.why_not, keeps_float32=False),
-}  # the fastest first
+}  # in the order in which they are taken
 KINDS = (*WAYS, PLAIN)
 
 
@@ -41,7 +41,7 @@ def choose_blocks(wanted: str, device: torch.device, dtype: torch.dtype, width: 
     """Returns the way that a setting means.
 
     Args:
-        wanted: "auto" (the fastest that there is), or one of `KINDS`.
+        wanted: "auto" (the first that there is), or one of `KINDS`.
         device: Where the network runs.
         dtype: Precision of the blocks' products.
         width: Channels.
@@ -56,7 +56,9 @@ def choose_blocks(wanted: str, device: torch.device, dtype: torch.dtype, width: 
     if wanted not in KINDS:
         raise ValueError(f"blocks: expected auto or {', '.join(KINDS)}; got {wanted!r}")
     if reason := why_not(wanted, *given):
-        raise ValueError(f"blocks: no {wanted} ones here ({reason}); use auto, which takes the fastest there are")
+        raise ValueError(
+            f"blocks: no {wanted} ones here ({reason}); use auto, and see `multihmr info` for what can be done about it"
+        )
     return wanted
 
 

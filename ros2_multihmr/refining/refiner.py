@@ -217,7 +217,7 @@ def _replaced(humans: Humans, rows: NDArray[np.intp], after: Humans) -> Humans:
 
 
 def _hasten(network: MultiCrop, device: torch.device) -> None:
-    """Gives a transformer's blocks the fastest way that the device has."""
+    """Gives a transformer's blocks the way that the device likes best."""
     if not isinstance(network.encoder, TimmEncoder):
         shape = network.config.width, network.config.heads
         kind = choose_blocks("auto", device, torch.float32, *shape)

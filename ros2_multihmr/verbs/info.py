@@ -161,7 +161,7 @@ def _device(device: str) -> Finding:
 
 
 def _blocks(device: torch.device) -> Finding:
-    """Tells how this CPU computes the backbone's blocks in each precision, and what keeps it from the fastest way."""
+    """Tells how this CPU computes the backbone's blocks in each precision, and what keeps it from tiles."""
     from ros2_multihmr.backends.amx import why_broken
     from ros2_multihmr.backends.amx_library import INSTALL_AGAIN
     from ros2_multihmr.backends.blocks import KINDS, choose_blocks, why_not
