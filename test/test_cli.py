@@ -1,11 +1,13 @@
 """The command line: verbs, flags from settings, and errors that a user can act on."""
 
 import importlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -212,6 +214,26 @@ def test_run_stops_on_interrupt():
     text = "".join(lines)
     assert process.returncode == 0, text
     assert "stopping" in text and "Traceback" not in text and "killed" not in text, text
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_while_run_stops_change_nothing(first):
+    process, lines = _start(), []
+    try:
+        while not any("goes to" in line for line in lines) and process.poll() is None:
+            lines.append(process.stdout.readline())
+        process.send_signal(first)
+        for number in itertools.cycle((signal.SIGINT, signal.SIGTERM)):
+            time.sleep(0.005)
+            if process.poll() is not None:
+                break
+            process.send_signal(number)
+        lines.append(process.communicate(timeout=60.0)[0])
+    finally:
+        process.kill()
+    text = "".join(lines)
+    assert process.returncode == 0, text
+    assert text.count("stopping") == 1 and "Traceback" not in text and "killed" not in text, text
 
 
 @pytest.mark.parametrize("stopped", [False, True])

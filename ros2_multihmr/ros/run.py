@@ -105,15 +105,23 @@ def changed(options: Any, kind: type[Any]) -> dict[str, Any]:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Gives an event that SIGINT, SIGTERM and SIGHUP (a closed terminal) set."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    """Gives an event that SIGINT, SIGTERM and SIGHUP (a closed terminal) set; those that follow are ignored.
+
+    The program is expected to end then, which a second Ctrl-C must not cut short.
+    """
+    stop, asked = threading.Event(), False
+
+    def on_signal(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
 def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Event) -> int:
