@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from ros2_multihmr import __version__, cli
 from ros2_multihmr.flags import parse_flags
@@ -21,7 +22,8 @@ from ros2_multihmr.ros import run
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.environment import share_file
-from ros2_multihmr.ros.params_file import check_params_file
+from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.params_file import check_params_file, file_text
 from ros2_multihmr.settings import Settings, setting, setting_info
 
 
@@ -306,6 +308,26 @@ def test_parameter_file_that_cannot_be_used_is_told_before_anything_starts(conte
     assert cli.main(["run", "--source", SAMPLES, "--params-file", str(path)]) == 2
     told = capsys.readouterr().err
     assert says in told and str(path) in told and "Traceback" not in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["--target-rate", "5"], "target_rate"), (["--target_rate=5"], "target_rate"), (["--no-track"], "track")],
+)
+def test_flags_that_are_parameters_are_sent_to_a_file(words, name, capsys):
+    assert cli.main(["run", *words]) == 2
+    told = capsys.readouterr().err
+    assert f"{words[0].partition('=')[0]} is no option; {name} is a parameter of the node" in told
+    assert "--params-file FILE" in told and f"ros__parameters: {{{name}: " in told and told.count("\n") == 1
+
+
+def test_the_line_for_a_parameter_is_a_file(tmp_path):
+    path = tmp_path / "params.yaml"
+    for field in fields(NodeConfig):
+        path.write_text(file_text(field.name, field.default))
+        check_params_file(str(path))
+        value = yaml.safe_load(path.read_text())["/**"]["ros__parameters"][field.name]
+        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default)
 
 
 def test_usual_parameter_files_are_accepted():

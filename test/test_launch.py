@@ -158,6 +158,15 @@ def test_unknown_argument_is_named(processes):
         processes(cameras="2")
 
 
+@pytest.mark.parametrize(("name", "file"), [("target_rate", "params_file"), ("frame_id", "camera_params_file")])
+def test_an_argument_that_is_a_parameter_is_sent_to_its_file(processes, name, file):
+    with pytest.raises(
+        ValueError, match=rf"unknown .*{name}; .*; {name} is a parameter: copy .*yaml.* {file}:="
+    ) as told:
+        processes(**{name: "5"})
+    assert str(told.value).count("is a parameter") == 1
+
+
 # ---- processes and topics
 
 

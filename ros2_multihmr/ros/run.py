@@ -25,7 +25,8 @@ from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.report import open_console
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
-from ros2_multihmr.ros.params_file import check_params_file
+from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.params_file import check_params_file, file_text
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
     RECORDED_IF_ASKED,
@@ -56,6 +57,14 @@ class Options(EstimatorConfig, RefinerConfig, CameraConfig):
     record_outputs: tuple[str, ...] = setting(
         (), "Further topics of the node in the bag, which makes it work for them", choices=RECORDED_IF_ASKED
     )
+
+
+ELSEWHERE = {
+    field.name: f"{field.name} is a parameter of the node: write {file_text(field.name, field.default)} into a file, "
+    "with the value that you want, and give that with --params-file FILE"
+    for field in fields(NodeConfig)
+    if field.name not in Options.__dataclass_fields__
+}
 
 
 def main(options: Options) -> int:
