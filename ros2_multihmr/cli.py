@@ -16,7 +16,10 @@ _USER_ERROR, _INTERRUPTED = 2, 130
 
 
 class Verb(NamedTuple):
-    """One job: a module with a dataclass `Options` and a function `main(options) -> int`; imported when asked for."""
+    """One job: a module with a dataclass `Options` and a function `main(options) -> int`; imported when asked for.
+
+    The module may have `ELSEWHERE`: settings that are no options of the verb, and how each is given.
+    """
 
     module: str
     summary: str
@@ -119,7 +122,7 @@ def _run(name: str, args: list[str]) -> int:
         raise ValueError(f"{args[0]!r} is neither an option nor one of {', '.join(beside)}")
     options = parse_flags(
         module.Options, args, program=f"{PROGRAM} {name}", positional=verb.positional, optional=verb.optional,
-        beside=f"Beside it: {', '.join(beside)}." if beside else "",
+        beside=f"Beside it: {', '.join(beside)}." if beside else "", elsewhere=getattr(module, "ELSEWHERE", None),
     )  # fmt: skip
     return int(module.main(options))
 

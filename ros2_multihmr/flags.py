@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
@@ -22,6 +22,7 @@ def parse_flags(
     positional: Sequence[str] = (),
     optional: Sequence[str] = (),
     beside: str = "",
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Config:
     """Parses a command line into a dataclass of settings.
 
@@ -32,11 +33,13 @@ def parse_flags(
         positional: Fields given without a flag, in this order; they must be given,
         optional: but for these, which come after the others.
         beside: What else there is, for the help.
+        elsewhere: Settings that are no flags here, and how each is given.
 
     Raises:
         SystemExit: Help was asked for, or a flag is wrong; both are explained on the terminal.
-        ValueError: A value is not allowed.
+        ValueError: A value is not allowed, or a setting is given as a flag that is given in another way.
     """
+    _check_elsewhere(args, elsewhere or {})
     flags = tyro.cli(
         _flags(kind, positional, optional),
         args=list(args),
@@ -44,6 +47,14 @@ def parse_flags(
         description="\n\n".join(filter(None, [(kind.__doc__ or "").partition("\n")[0], beside])),
     )
     return kind(**dataclasses.asdict(flags))
+
+
+def _check_elsewhere(args: Sequence[str], elsewhere: Mapping[str, str]) -> None:
+    for flag in (word.partition("=")[0] for word in args if word.startswith("--")):
+        name = flag[2:].replace("-", "_")
+        for setting in (name, name.removeprefix("no_")):
+            if setting in elsewhere:
+                raise ValueError(f"{flag} is no option; {elsewhere[setting]}")
 
 
 def _flags(kind: type[Any], required: Sequence[str], optional: Sequence[str]) -> Any:

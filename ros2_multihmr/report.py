@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ros2_multihmr.files.folders import make_folder
+from ros2_multihmr.files.folders import check_folder, make_folder
 
 _UNBOUNDED = 10_000
 """Characters: more than any line has."""
@@ -56,6 +56,20 @@ def tell(
     if out:
         write(Path(out), name, sections, machine, **values)
         console.print(f"written: {escape(out)}/{name}.json and {name}.md")
+
+
+def open_report(out: str) -> Console:
+    """Returns the console for a measurement that ends with `tell`; call it before anything is measured.
+
+    Args:
+        out: The folder for `tell`, as `--out` gives it; empty: only show.
+
+    Raises:
+        ValueError: A file is in the way, or the place cannot be written to.
+    """
+    if out:
+        check_folder(Path(out), "--out")
+    return open_console()
 
 
 def open_console(quiet: bool = False) -> Console:

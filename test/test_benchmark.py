@@ -10,7 +10,7 @@ import pytest
 from multihmr.msg import HumanArray
 from rclpy.serialization import serialize_message
 
-from ros2_multihmr import cli
+from ros2_multihmr import cli, report
 from ros2_multihmr.backends.backend import open_backend
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
@@ -22,6 +22,19 @@ from ros2_multihmr.ros.soak import judge
 from ros2_multihmr.ros.transport_benchmark import Options, environments, measure
 from ros2_multihmr.verbs import startup
 from ros2_multihmr.verbs.benchmark import stage_times
+
+BENCHMARKS = [verb.split() for verb in cli.VERBS if verb.startswith("benchmark")]
+
+
+@pytest.mark.parametrize("verb", BENCHMARKS, ids=" ".join)
+def test_a_place_that_holds_no_results_is_refused_before_anything_is_measured(verb, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(report, "open_console", lambda: pytest.fail("goes on"))
+    (tmp_path / "taken").write_text("mine")
+    for out, says in ((tmp_path / "taken", "is a file; give a folder"), ("/proc/x", "nothing can be written to /proc")):
+        assert cli.main([*verb, "--out", str(out)]) == 2
+        told = capsys.readouterr().err
+        assert f"--out {out}: " in told and says in told and told.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_stage_times_are_medians_with_a_total():

@@ -1,17 +1,20 @@
 """The command line: verbs, flags from settings, and errors that a user can act on."""
 
 import importlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from ros2_multihmr import __version__, cli
 from ros2_multihmr.flags import parse_flags
@@ -19,7 +22,8 @@ from ros2_multihmr.ros import run
 from ros2_multihmr.ros.bag import read_bag
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.environment import share_file
-from ros2_multihmr.ros.params_file import check_params_file
+from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.params_file import check_params_file, file_text
 from ros2_multihmr.settings import Settings, setting, setting_info
 
 
@@ -214,6 +218,26 @@ def test_run_stops_on_interrupt():
     assert "stopping" in text and "Traceback" not in text and "killed" not in text, text
 
 
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_while_run_stops_change_nothing(first):
+    process, lines = _start(), []
+    try:
+        while not any("goes to" in line for line in lines) and process.poll() is None:
+            lines.append(process.stdout.readline())
+        process.send_signal(first)
+        for number in itertools.cycle((signal.SIGINT, signal.SIGTERM)):
+            time.sleep(0.005)
+            if process.poll() is not None:
+                break
+            process.send_signal(number)
+        lines.append(process.communicate(timeout=60.0)[0])
+    finally:
+        process.kill()
+    text = "".join(lines)
+    assert process.returncode == 0, text
+    assert text.count("stopping") == 1 and "Traceback" not in text and "killed" not in text, text
+
+
 @pytest.mark.parametrize("stopped", [False, True])
 @pytest.mark.parametrize(("failure", "code"), [("", 0), ("no image could be processed", 1)])
 def test_run_fails_when_every_image_has(stopped, failure, code, monkeypatch, capsys):
@@ -284,6 +308,26 @@ def test_parameter_file_that_cannot_be_used_is_told_before_anything_starts(conte
     assert cli.main(["run", "--source", SAMPLES, "--params-file", str(path)]) == 2
     told = capsys.readouterr().err
     assert says in told and str(path) in told and "Traceback" not in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["--target-rate", "5"], "target_rate"), (["--target_rate=5"], "target_rate"), (["--no-track"], "track")],
+)
+def test_flags_that_are_parameters_are_sent_to_a_file(words, name, capsys):
+    assert cli.main(["run", *words]) == 2
+    told = capsys.readouterr().err
+    assert f"{words[0].partition('=')[0]} is no option; {name} is a parameter of the node" in told
+    assert "--params-file FILE" in told and f"ros__parameters: {{{name}: " in told and told.count("\n") == 1
+
+
+def test_the_line_for_a_parameter_is_a_file(tmp_path):
+    path = tmp_path / "params.yaml"
+    for field in fields(NodeConfig):
+        path.write_text(file_text(field.name, field.default))
+        check_params_file(str(path))
+        value = yaml.safe_load(path.read_text())["/**"]["ros__parameters"][field.name]
+        assert value == (list(field.default) if isinstance(field.default, tuple) else field.default)
 
 
 def test_usual_parameter_files_are_accepted():

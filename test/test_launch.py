@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
@@ -155,6 +156,15 @@ def test_home_is_expanded(processes, monkeypatch):
 def test_unknown_argument_is_named(processes):
     with pytest.raises(ValueError, match=r"cameras; this launch file has source, image"):
         processes(cameras="2")
+
+
+@pytest.mark.parametrize(("name", "file"), [("target_rate", "params_file"), ("frame_id", "camera_params_file")])
+def test_an_argument_that_is_a_parameter_is_sent_to_its_file(processes, name, file):
+    with pytest.raises(
+        ValueError, match=rf"unknown .*{name}; .*; {name} is a parameter: copy .*yaml.* {file}:="
+    ) as told:
+        processes(**{name: "5"})
+    assert str(told.value).count("is a parameter") == 1
 
 
 # ---- processes and topics
@@ -327,6 +337,37 @@ def test_command_runs_a_launch_file_and_ctrl_c_ends_it(program, tmp_path):
     assert process.wait() == 0, rest
     watchdog.cancel()
     assert (tmp_path / "out").read_text() == "stopped\n"
+
+
+SLOW_TO_END = "trap 'sleep 1; touch {0}/ended; exit 0' INT; echo ready:; while :; do sleep 0.05; done"
+ONE_NODE = """
+from launch import LaunchDescription
+from launch_ros.actions import Node
+
+def generate_launch_description():
+    return LaunchDescription([Node(package="some", executable="slow")])
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_more_signals_while_it_ends_change_nothing(program, tmp_path, first):
+    program("slow", SLOW_TO_END.format(tmp_path))
+    file = tmp_path / "one.launch.py"
+    file.write_text(ONE_NODE)
+    command = [sys.executable, "-m", "multihmr_launch.cli", str(file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    assert {process.stdout.readline().split(":")[0] for _ in range(2)} == {"slow-1", "ready"}
+    process.send_signal(first)
+    for number in itertools.cycle((signal.SIGINT, signal.SIGTERM)):
+        time.sleep(0.005)
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+    watchdog.cancel()
+    assert (process.returncode, process.stdout.read()) == (0, "user interrupted: sending SIGINT to all processes\n")
+    assert (tmp_path / "ended").exists()
 
 
 def test_launch_file_is_found_by_name_where_the_package_is_installed(tmp_path, monkeypatch):

@@ -55,7 +55,15 @@ class Machine:
 def test_without_a_target_every_image_is_used_whatever_it_costs():
     machine = Machine(cost=lambda shown: 0.5, target_hz=0.0).run(20)
     assert set(machine.levels) == {0} and machine.rate_hz(10) == pytest.approx(2.0)
-    assert machine.rule.state == Load() and not Load().problem and Load().facts["images allowed [Hz]"] == "all"
+    state = machine.rule.state
+    assert state == Load(busy=state.busy) and not state.problem and state.facts["images allowed [Hz]"] == "all"
+
+
+@pytest.mark.parametrize(("cost_s", "busy"), [(0.5, 1.0), (0.02, 0.2)])
+def test_without_a_target_it_is_told_how_busy_the_worker_is(cost_s, busy):
+    machine = Machine(cost=lambda shown: cost_s, target_hz=0.0).run(20, camera_hz=10.0)
+    assert machine.rule.state.busy == pytest.approx(busy, abs=0.02)
+    assert machine.rule.state.facts["worker busy"] == f"{machine.rule.state.busy:.0%}"
 
 
 @pytest.mark.parametrize("camera_hz", [60.0, 30.0, 29.97, 25.0, 20.0, 10.0, 3.0])
@@ -84,7 +92,8 @@ def test_a_machine_too_slow_settles_where_it_has_air_and_stays(cost_s):
     assert np.allclose(machine.ages[-20:], cost_s)
     state = machine.rule.state
     assert (
-        "cannot keep up with target_rate 20 Hz" in state.problem and f"{state.allowed_hz:.3g} images" in state.problem
+        "cannot keep up with target_rate 20 Hz" in state.problem
+        and f"{state.allowed_hz:.3g} images per second are allowed at most" in state.problem
     )
     assert state.facts["worker busy"] == f"{state.busy:.0%}" and state.busy <= TOO_MUCH
 
@@ -101,7 +110,24 @@ def test_where_the_display_alone_is_too_much_it_alone_gives_way():
     slow = [at for at in machine.shown if at > machine.now_s - 4]
     assert machine.rate_hz(10) == pytest.approx(20.0, rel=0.1)
     assert machine.rule.state.level == 0 or np.diff(slow).min() >= DISPLAY_S
-    assert "images per second" not in Load(20.0, 1, 0.5).problem
+
+
+@pytest.mark.parametrize("level", range(1, len(STEPS)))
+def test_words_say_what_gives_way_and_blame_no_machine_that_keeps_its_target(level):
+    problem = Load(20.0, level, 0.5).problem
+    assert "markers and overlay come once a second" in problem and "target_rate 20 Hz" in problem
+    assert ("cannot keep up" in problem) == ("images per second are allowed" in problem) == (STEPS[level] < 1.0)
+
+
+def test_while_the_display_alone_is_held_back_no_word_says_that_the_target_is_missed():
+    busy = {"s": 0.2}
+    machine = Machine(cost=lambda shown: busy["s"]).run(20)
+    busy["s"] = 0.01
+    while machine.rule.state.level > 1:
+        machine.run(0.5)
+    machine.run(4)
+    assert machine.rule.state.level == 1 and machine.rate_hz(3) == pytest.approx(20.0, rel=0.1)
+    assert "cannot" not in machine.rule.state.problem and "leaves time for" in machine.rule.state.problem
 
 
 def test_it_comes_back_once_there_is_air_and_not_at_the_edge():

@@ -70,6 +70,8 @@ def test_variants_are_the_settings_given_and_what_each_changes():
         ("precision=float8", "expected one of"),
         ("nms_kernel=three", "expected int"),
         ("padding=auto", "the same settings"),
+        ("blocks=tiles,precision=float32,blocks=plain", "blocks is given twice"),
+        ("blocks=plain,blocks=plain", "blocks is given twice"),
     ],
 )
 def test_wrong_variants_are_told(text, problem):
@@ -81,6 +83,11 @@ def test_wrong_variants_are_told(text, problem):
 def test_wrong_options_are_told(settings):
     with pytest.raises(ValueError, match="people|batch"):
         Options(**settings)
+
+
+def test_more_people_than_a_network_may_have_are_refused_by_their_own_flag():
+    with pytest.raises(ValueError, match="^--people: expected numbers from 1 to 200, got 201, 500$"):
+        Options(people=("200", "201", "500"))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ def test_a_node_too_slow_for_its_target_says_so_skips_images_and_recovers_withou
         return (reports[-1].status[0].level[0], reports[-1].status[0].message) if reports else (0, "")
 
     end_s = time.monotonic() + PATIENCE_S
-    while "images per second are used" not in told()[1] or not g.fates()["BEYOND_RATE"]:
+    while "images per second are allowed" not in told()[1] or not g.fates()["BEYOND_RATE"]:
         assert time.monotonic() < end_s, (told(), g.fates())
         g.infos.publish(g.info(image := g.image()))
         g.images.publish(image)

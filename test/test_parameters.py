@@ -95,6 +95,22 @@ def test_a_value_of_the_wrong_kind_or_size_is_refused(make_node, override, error
         declare(make_node("-p", override))
 
 
+DOUBLES = [field.name for field in fields(NodeConfig) if isinstance(field.default, float)]
+
+
+@pytest.mark.parametrize("name", DOUBLES)
+def test_a_number_without_its_decimal_point_is_refused_with_what_to_write(make_node, name):
+    with pytest.raises(ValueError, match=rf"{name}: for ROS, 30 is a whole number, another type; write 30\.0$"):
+        declare(make_node("-p", f"{name}:=30"))
+
+
+def test_a_number_without_its_decimal_point_in_a_file_is_refused_with_what_to_write(make_node, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("/**:\n  ros__parameters:\n    target_rate: 30\n")
+    with pytest.raises(ValueError, match=r"target_rate: .*; write 30\.0$"):
+        declare(make_node("--params-file", str(path)))
+
+
 @pytest.mark.parametrize("override", ["rectify:=sometimes", "max_age_s:=-1.0", "frame_prefix:=/robot"])
 def test_a_value_that_is_not_allowed_is_refused(make_node, override):
     node = make_node("-p", override)

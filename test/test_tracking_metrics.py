@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from ros2_multihmr.evaluation import tracking_benchmark
 from ros2_multihmr.evaluation.tracking import Frame, acceleration, identities, lag_s, similarity, switches
 
 WAYS = np.stack([[(0.02 * f, 0, 4), (-0.02 * f, 0, 6)] for f in range(60)]).astype(float)
@@ -57,3 +60,17 @@ def test_lag():
     speed = np.stack([np.cos(times), 0 * times, 0 * times + 1], 1)
     delayed = np.stack([np.sin(times - late), 0 * times, times - late], 1)
     assert lag_s(delayed, way, speed) == pytest.approx(late, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [("taken/page.md", "is a file"), ("/proc/x/page.md", "nothing can be written to /proc"), (".", "is a folder")],
+)
+def test_a_page_that_cannot_be_written_is_told_before_anything_is_measured(out, says, tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tracking_benchmark", "--out", out])
+    monkeypatch.setattr(tracking_benchmark, "create_body", lambda _: pytest.fail("measures"))
+    with pytest.raises(SystemExit, match="2"):
+        tracking_benchmark.main()
+    assert says in capsys.readouterr().err

@@ -20,6 +20,7 @@ from ros2_multihmr.camera import Camera
 from ros2_multihmr.evaluation.noise import Noise, Poses, humans_of
 from ros2_multihmr.evaluation.tracking_runs import AnyTracker, Clip, Figures, NearestNeighbour, run, spread
 from ros2_multihmr.evaluation.walks import SCENES, make_walk
+from ros2_multihmr.files.folders import check_file
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.report import measured_on, table_lines
 from ros2_multihmr.rotations import rotvec_to_rotmat
@@ -111,6 +112,11 @@ def main() -> None:
     parser.add_argument("--inventions", type=float, default=Noise().inventions, help="false detections an image")
     parser.add_argument("--out", type=Path, help="file for the page")
     options = parser.parse_args()
+    try:
+        if options.out is not None:
+            check_file(options.out, "--out")
+    except ValueError as error:
+        parser.error(str(error))
     noise = replace(Noise().scaled(options.noise), inventions=options.inventions)
     body, seeds = create_body("anny"), range(options.first, options.first + options.seeds)
     text = page(compare(options.scenes, seeds, noise, body), seeds, noise)

@@ -26,6 +26,17 @@ def check_folder(path: Path, flag: str) -> None:
         raise ValueError(f"{flag} {path}: nothing can be written to {there} ({reason}); give another folder")
 
 
+def check_file(path: Path, flag: str) -> None:
+    """Checks that a file can be written into a folder that is there or can be made; leaves nothing there.
+
+    Raises:
+        ValueError: The file is a folder, or see `check_folder`.
+    """
+    if path.is_dir():
+        raise ValueError(f"{flag} {path}: is a folder; give a file in it")
+    check_folder(path.absolute().parent, flag)
+
+
 def _why_not_writable(folder: Path) -> str:
     """Why nothing can be written to a folder, empty if something can."""
     try:  # rights do not tell all: root may do everything, but nothing in /proc, and a disk may be full

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.settings import setting
+from ros2_multihmr.settings import setting, setting_info
+
+_MOST_PEOPLE = setting_info(EstimatorConfig.__dataclass_fields__["max_humans"]).high or math.inf
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Options(EstimatorConfig):
             ValueError: A value is not allowed; says which ones are.
         """
         super().__post_init__()
-        if wrong := [word for word in self.people if not (word.isdigit() and int(word) > 0)]:
-            raise ValueError(f"people: expected numbers from 1 on, got {', '.join(wrong)}")
+        if wrong := [word for word in self.people if not (word.isdecimal() and 1 <= int(word) <= _MOST_PEOPLE)]:
+            raise ValueError(f"--people: expected numbers from 1 to {_MOST_PEOPLE:g}, got {', '.join(wrong)}")
         if self.peer and self.batch != 1:
             raise ValueError("peer: the official code is measured with one image a run: leave batch at 1")
 

@@ -96,7 +96,7 @@ def parse_variant(text: str, base: EstimatorConfig) -> EstimatorConfig:
     """Returns `base` with the settings that `text` names.
 
     Raises:
-        ValueError: Not of the form NAME=VALUE,NAME=VALUE, or a name or value that is none.
+        ValueError: Not of the form NAME=VALUE,NAME=VALUE, a name or value that is none, or a name that comes twice.
     """
     fields = {field.name: field for field in dataclasses.fields(EstimatorConfig)}
     changes: dict[str, Any] = {}
@@ -105,6 +105,8 @@ def parse_variant(text: str, base: EstimatorConfig) -> EstimatorConfig:
         if not equals or name not in fields or name in _OF_ALL:
             known = ", ".join(sorted(set(fields) - set(_OF_ALL)))
             raise ValueError(f"--variants {text}: expected NAME=VALUE,NAME=VALUE with names of {known}; got {part!r}")
+        if name in changes:
+            raise ValueError(f"--variants {text}: {name} is given twice; for several values give several variants")
         changes[name] = _value(value, fields[name].default, text)
     return replace(base, **changes)
 

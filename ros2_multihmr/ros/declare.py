@@ -30,12 +30,14 @@ def declare_parameters(
         read_at_start: Settings that are no run-time settings, and every change of which ROS refuses in any case.
 
     Raises:
-        ValueError: A parameter is given that does not exist.
+        ValueError: A parameter is given that does not exist, or a whole number where ROS wants a decimal point.
         rclpy.exceptions.ParameterException: A value has the wrong type or is out of range.
     """
+    # _parameter_overrides is what was given: rclpy has no public way to ask.
     for field in fields(kind):
+        _check_decimal_point(field, node._parameter_overrides.get(field.name))
         _declare(node, field, _descriptor(field, fixed, read_only or field.name in read_at_start))
-    # Without this, a misspelt key in a parameter file would go unnoticed. rclpy has no public way to ask.
+    # Without this, a misspelt key in a parameter file would go unnoticed.
     given = [name for name in node._parameter_overrides if not name.startswith(_DECLARED_LATER)]
     unknown = [name for name in given if not node.has_parameter(name)]
     if unknown:
@@ -70,6 +72,12 @@ def _declare(node: Node, field: Field[Any], descriptor: ParameterDescriptor) -> 
             raise ValueError(f"{field.name}: {result.reason}")
     descriptor.type = words.value
     node.set_descriptor(field.name, descriptor)  # not before: a read-only one would have refused the value
+
+
+def _check_decimal_point(field: Field[Any], given: Parameter | None) -> None:
+    """Tells how to write a number that ROS would refuse in its own words, which name no remedy."""
+    if isinstance(field.default, float) and given is not None and given.type_ is Parameter.Type.INTEGER:
+        raise ValueError(f"{field.name}: for ROS, {given.value} is a whole number, another type; write {given.value}.0")
 
 
 def _descriptor(field: Field[Any], fixed: str, read_only: bool) -> ParameterDescriptor:

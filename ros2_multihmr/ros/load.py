@@ -32,7 +32,8 @@ class Load:
     Attributes:
         target_hz: What is asked for [Hz]; 0: nothing.
         level: How much gives way, an index of `STEPS`.
-        busy: Part of the time that the worker is busy, or would have to be: more than 1 is not possible. 0: not known.
+        busy: Part of the time that the worker is busy, or would have to be for the target: more than 1 is not possible.
+            0: not known.
     """
 
     target_hz: float = 0.0
@@ -57,11 +58,15 @@ class Load:
         """What gives way and what to do about it, a sentence; empty if nothing does."""
         if not self.level:
             return ""
-        images = f", {self.allowed_hz:.3g} images per second are used" if STEPS[self.level] < 1.0 else ""
-        return (
-            f"this machine cannot keep up with target_rate {self.target_hz:g} Hz: markers and overlay come once a "
-            f"second{images}; lower target_rate, or see docs/performance.md for what makes the network faster"
+        target = f"target_rate {self.target_hz:g} Hz"
+        what = (
+            f"this machine cannot keep up with {target}: markers and overlay come once a second, "
+            f"{self.allowed_hz:.3g} images per second are allowed at most"
+            if STEPS[self.level] < 1.0
+            else f"markers and overlay come once a second, which leaves time for {target}; they come back by "
+            "themselves when there is time for them, too"
         )
+        return f"{what}; lower target_rate, or see docs/performance.md for what makes the network faster"
 
 
 class LoadRule:
@@ -121,13 +126,12 @@ class LoadRule:
 
     @contextmanager
     def work(self) -> Iterator[None]:
-        """Takes the time of the work on one image, and judges."""
+        """Takes the time of the work on one image, and judges; without a target, how busy the worker is, no more."""
         with self._lock:
             began_s = self._now_s()
         yield
         with self._lock:
-            if self._target_hz:
-                self._judge(self._now_s(), began_s)
+            self._judge(self._now_s(), began_s)
 
     def _start(self, target_hz: float) -> None:
         self._target_hz, self._level, self._busy = target_hz, 0, 0.0
@@ -153,6 +157,13 @@ class LoadRule:
         watched_s = now_s - self._since_s
         if watched_s < (_JUDGE_S if len(self._worked_s) >= _JUDGE_IMAGES else _LONGEST_S):
             return None
+        if self._target_hz:
+            self._give_way(watched_s, now_s)
+        else:
+            self._busy = math.fsum(self._worked_s) / watched_s
+        return self._watch()
+
+    def _give_way(self, watched_s: float, now_s: float) -> None:
         busy = self._busy_by_level(watched_s)
         self._busy = busy[self._level]
         if self._busy > TOO_MUCH:
@@ -161,7 +172,6 @@ class LoadRule:
             self._easy_s = self._easy_s + watched_s if self._level and busy[self._level - 1] < EASY else 0.0
             if self._easy_s >= self._calm_s:
                 self._raise(busy, now_s)
-        return self._watch()
 
     def _busy_by_level(self, watched_s: float) -> list[float]:
         """What part of the time the worker would be busy at each level, with images as expensive as these."""

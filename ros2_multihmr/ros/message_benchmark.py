@@ -20,7 +20,7 @@ from ros2_multihmr.assets import asset
 from ros2_multihmr.camera import Camera
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.humans import Humans
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.ros import node_benchmark
 from ros2_multihmr.ros.conversions import human_array
 from ros2_multihmr.ros.human_cdr import human_array_cdr
@@ -100,7 +100,7 @@ def main(options: Options) -> int:
     Raises:
         ValueError: There are fewer candidates for people in the image than asked for.
     """
-    console = open_console()
+    console = open_report(options.out)
     with console.status(f"finding {options.people} people"):
         humans = _people(options.people)
     rows = measure(humans, options, console)

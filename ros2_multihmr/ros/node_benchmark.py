@@ -29,7 +29,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.measuring.crowd import network_call, with_people
 from ros2_multihmr.measuring.limits import plain_settings
 from ros2_multihmr.measuring.turns import Latency
-from ros2_multihmr.report import open_console, tell
+from ros2_multihmr.report import open_report, tell
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode
 from ros2_multihmr.ros.node import stop_on_signals
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain, ros_arguments
@@ -112,7 +112,7 @@ class Chain:
 
 def main(options: Options) -> int:
     """Runs the verb; returns 0, or 1 if images were lost on the way."""
-    console = open_console()
+    console = open_report(options.out)
     os.environ.update(local_environment(os.environ) | random_domain())
     image = read_image(asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def check_params_file(path: str) -> None:
         raise ValueError(
             f"--params-file {path}: no parameters of any node; expected lines like /**: {_KEY}: device: cpu"
         )
+
+
+def file_text(name: str, value: Any) -> str:
+    """Returns a line that is a parameter file, which gives every node one parameter."""
+    return f"/**: {{{_KEY}: {{{name}: {json.dumps(value)}}}}}"
 
 
 def _has_parameters(content: Any) -> bool:

@@ -25,7 +25,8 @@ from ros2_multihmr.refining.refiner_config import RefinerConfig
 from ros2_multihmr.report import open_console
 from ros2_multihmr.ros.camera_node import CameraConfig
 from ros2_multihmr.ros.monitor import Monitor
-from ros2_multihmr.ros.params_file import check_params_file
+from ros2_multihmr.ros.parameters import NodeConfig
+from ros2_multihmr.ros.params_file import check_params_file, file_text
 from ros2_multihmr.ros.processes import (
     DISCOVERY_VARIABLE,
     RECORDED_IF_ASKED,
@@ -56,6 +57,14 @@ class Options(EstimatorConfig, RefinerConfig, CameraConfig):
     record_outputs: tuple[str, ...] = setting(
         (), "Further topics of the node in the bag, which makes it work for them", choices=RECORDED_IF_ASKED
     )
+
+
+ELSEWHERE = {
+    field.name: f"{field.name} is a parameter of the node: write {file_text(field.name, field.default)} into a file, "
+    "with the value that you want, and give that with --params-file FILE"
+    for field in fields(NodeConfig)
+    if field.name not in Options.__dataclass_fields__
+}
 
 
 def main(options: Options) -> int:
@@ -105,15 +114,23 @@ def changed(options: Any, kind: type[Any]) -> dict[str, Any]:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Gives an event that SIGINT, SIGTERM and SIGHUP (a closed terminal) set."""
-    stop = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    """Gives an event that SIGINT, SIGTERM and SIGHUP (a closed terminal) set; those that follow are ignored.
+
+    The program is expected to end then, which a second Ctrl-C must not cut short.
+    """
+    stop, asked = threading.Event(), False
+
+    def on_signal(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
 def _run(options: Options, group: ProcessGroup, live: Live, stop: threading.Event) -> int:

@@ -19,10 +19,9 @@ from scipy.stats import theilslopes
 from ros2_multihmr.assets import asset
 from ros2_multihmr.backends.backend import choose_device
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.turns import Latency
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.ros.processes import Process, ProcessGroup, local_environment, random_domain, ros_arguments
 from ros2_multihmr.ros.run import CAMERA_MODULE, NODE_MODULE, node_arguments, stop_signals
 from ros2_multihmr.ros.sink import MODULE as SINK_MODULE
@@ -118,9 +117,7 @@ def main(options: Options) -> int:
     Raises:
         ValueError: A process failed, or no people came; says what it said last.
     """
-    if options.out:
-        check_folder(Path(options.out), "--out")
-    console = open_console()
+    console = open_report(options.out)
     image = read_image(asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
     environment = local_environment(os.environ) | random_domain()

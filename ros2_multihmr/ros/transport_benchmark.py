@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.ros.camera_node import raw_image
 from ros2_multihmr.ros.environment import PROFILE_VARIABLES
 from ros2_multihmr.ros.processes import ProcessGroup, local_environment, random_domain
@@ -66,7 +66,7 @@ class Arrivals:
 
 def main(options: Options) -> int:
     """Measures all set-ups; returns 0 if every image arrived with the shipped one."""
-    console = open_console()
+    console = open_report(options.out)
     shipped, default = environments(os.environ).items()
     rows = []
     for (setup, environment), as_bytes in ((shipped, False), (shipped, True), (default, False)):

@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
-from ros2_multihmr.files.folders import check_folder
 from ros2_multihmr.hardware import hardware
 from ros2_multihmr.measuring.beside import COVERS
 from ros2_multihmr.measuring.beside import HEADINGS as BESIDE
@@ -21,7 +19,7 @@ from ros2_multihmr.measuring.estimating import Case, Measured, case_headings, me
 from ros2_multihmr.measuring.limits import HEADINGS as LIMITS
 from ros2_multihmr.measuring.limits import machine_text, plain_settings
 from ros2_multihmr.measuring.options import Options
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.verbs import startup
 
@@ -46,9 +44,7 @@ class StageTime:
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    if options.out:
-        check_folder(Path(options.out), "--out")
-    console = open_console()
+    console = open_report(options.out)
     image = read_image(options.image or asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
     memory = partial(_memory_mb, width=options.width, height=options.height) if options.memory else None

@@ -23,7 +23,7 @@ from ros2_multihmr.measuring.roofline import count_cost
 from ros2_multihmr.model.config import PADDINGS
 from ros2_multihmr.model.token_window import TokenWindow
 from ros2_multihmr.preprocess import preprocess
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
 from ros2_multihmr.stopwatch import Stopwatch
@@ -69,7 +69,7 @@ def main(options: Options) -> int:
     Raises:
         ValueError: The weights are an export, which computes one kind of padding.
     """
-    console = open_console()
+    console = open_report(options.out)
     with console.status("loading the network"):
         estimator = create_estimator(dataclasses.replace(options, padding="auto"))
     if not isinstance(estimator.backend, TorchBackend):

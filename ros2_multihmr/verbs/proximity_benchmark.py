@@ -17,7 +17,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.nearness.capsules import CapsuleModel, Capsules
 from ros2_multihmr.nearness.proximity import ProximityMeter
 from ros2_multihmr.nearness.triangles import brute_force
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.rotations import rotvec_to_rotmat
 from ros2_multihmr.settings import Settings, setting
 from ros2_multihmr.synthesis.actors import sample_actor
@@ -71,7 +71,7 @@ class Findings:
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    console = open_console()
+    console = open_report(options.out)
     with console.status(f"{options.people} people, {options.spheres} spheres, {options.scenes} scenes"):
         rows, findings = measure(options)
     title = f"distances of {options.spheres} spheres to {options.people} people, and the people's capsules"

@@ -34,7 +34,7 @@ from ros2_multihmr.model.weights_error import WeightsError
 from ros2_multihmr.refining.outcomes import Outcome
 from ros2_multihmr.refining.refiner import Refiner
 from ros2_multihmr.refining.refiner_config import RefinerConfig
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.rotations import rotmat_to_rotvec
 from ros2_multihmr.settings import setting
 from ros2_multihmr.sources import read_image
@@ -111,7 +111,7 @@ class Row:
 
 def main(options: Options) -> int:
     """Runs the verb."""
-    console = open_console()
+    console = open_report(options.out)
     with console.status("loading the networks"):
         estimator = create_estimator(options)
         refiners, random = _refiners(options, estimator)

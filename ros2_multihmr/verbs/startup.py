@@ -19,7 +19,7 @@ from rich.progress import track
 from ros2_multihmr.assets import asset
 from ros2_multihmr.estimator_config import EstimatorConfig
 from ros2_multihmr.hardware import hardware
-from ros2_multihmr.report import Section, open_console, tell
+from ros2_multihmr.report import Section, open_report, tell
 from ros2_multihmr.settings import setting
 from ros2_multihmr.stopwatch import Stopwatch
 
@@ -95,7 +95,7 @@ def main(options: Options) -> int:
     """
     if not _CLEAR.exists():
         raise ValueError("start-up is measured on Linux alone: no other system tells a process's peak memory so")
-    console = open_console()
+    console = open_report(options.out)
     runs = [measure(options) for _ in track(range(options.repeats), "measuring", console=console, transient=True)]
     costs, title = stage_costs(runs), _title(options, runs[0])
     section = Section(title, HEADINGS, [_cells(cost) for cost in costs])

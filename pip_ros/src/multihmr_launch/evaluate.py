@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 LAUNCH_FOLDERS = ("", "launch")  # where a launch file lies, below a package's share folder
 
 
@@ -67,8 +69,27 @@ def evaluate(description: Any, arguments: Mapping[str, str], folder: Path) -> li
     known = [argument.name for argument in declared_arguments(description)]
     unknown = sorted(set(arguments) - set(known))
     if unknown:
-        raise ValueError(f"unknown launch arguments {', '.join(unknown)}; this launch file has {', '.join(known)}")
+        problem = f"unknown launch arguments {', '.join(unknown)}; this launch file has {', '.join(known)}"
+        raise ValueError("; ".join([problem, *_given_by_file(unknown, declared_arguments(description))]))
     return _visit(description.entities, LaunchContext(arguments, folder))
+
+
+def _given_by_file(names: Iterable[str], arguments: Iterable[Any]) -> list[str]:
+    """Return a sentence for each name that is a parameter in the YAML file which an argument stands for."""
+    files = {a.name: Path(a.default_value) for a in arguments if str(a.default_value).endswith(".yaml")}
+    parameters = {argument: _parameters(file) for argument, file in files.items() if file.is_file()}
+    return [
+        f"{name} is a parameter: copy {files[argument]}, write your {name} there, and give {argument}:=<your file>"
+        for name in names
+        for argument, known in parameters.items()
+        if name in known
+    ]
+
+
+def _parameters(file: Path) -> set[str]:
+    """Return the names of all parameters in a parameter file."""
+    nodes = yaml.safe_load(file.read_text(encoding="utf-8")).values()
+    return {name for node in nodes for name in node.get("ros__parameters", {})}
 
 
 def _visit(actions: Iterable[Any], context: Any) -> list[Process]:
