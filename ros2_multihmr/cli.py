@@ -9,6 +9,7 @@ import sys
 from typing import NamedTuple, TextIO
 
 from ros2_multihmr import __version__
+from ros2_multihmr.openmp import wait_briefly
 
 PROGRAM = "multihmr"
 _TRACEBACK_VARIABLE = "MULTIHMR_TRACEBACK"
@@ -109,8 +110,7 @@ def _run(name: str, args: list[str]) -> int:
     if name not in VERBS and name not in NODES:
         raise ValueError(f"no such verb; expected one of {', '.join([*VERBS, *NODES])}")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    # As in the node: OpenMP's threads would spin while they wait, and starve other processes. Read when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly(os.environ)
     verb = (VERBS | NODES)[name]
     module = importlib.import_module(verb.module)
     if name in NODES:

@@ -6,6 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +191,13 @@ def open_source(source: str, rate_hz: float = 0.0) -> Source:
 
 
 def endless(source: Source) -> Iterator[Frame]:
-    """Yields a source's images over and over, from the beginning after the last one.
+    """Yields a source's images over and over, from the beginning after the last one; a picture alone is read once.
 
     Raises:
         SourceError: Not a single image could be read.
     """
+    if source.length == 1:
+        yield from repeat(*source.frames())
     while True:
         yield from source.frames()
 

@@ -53,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
         "uncertainty",
     }
     | LEAVES,
+    "openmp": set(),
     "what_runs": {"estimator_config", "estimator", "backends"},
     "refining": {
         "estimator",

@@ -10,6 +10,7 @@ import pytest
 from ros2_multihmr.ros.environment import PROFILE, PROFILE_VARIABLES, set_defaults, share_file
 
 LOG = {"ROS_LOG_DIR": "/mine"}
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "5000"}
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def test_an_empty_environment_gets_profile_and_waiting_policy(share):
     environ = dict(LOG)
     set_defaults(environ)
     profile = str(share / "config" / PROFILE)
-    assert environ == {**LOG, "OMP_WAIT_POLICY": "passive", **dict.fromkeys(PROFILE_VARIABLES, profile)}
+    assert environ == {**LOG, **WAITING, **dict.fromkeys(PROFILE_VARIABLES, profile)}
 
 
 @pytest.mark.parametrize("name", [*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"])
@@ -36,7 +37,7 @@ def test_who_has_a_profile_in_the_folder_keeps_it(tmp_path, name):
     (tmp_path / name).touch()
     environ = dict(LOG)
     set_defaults(environ)
-    assert environ == {**LOG, "OMP_WAIT_POLICY": "passive"}
+    assert environ == {**LOG, **WAITING}
 
 
 def test_setting_twice_changes_nothing():

@@ -2,6 +2,7 @@
 
 import array
 import gc
+import threading
 import time
 import weakref
 
@@ -79,6 +80,20 @@ def test_a_body_that_does_not_fit_the_weights_fails_configure(graph, capfd):
     g = graph(create=lambda config: Estimator(FakeBackend(small_body()), anny(), config))
     assert g.node.trigger_configure().name == "FAILURE" and state(g) == "unconfigured"
     assert "use the body that the weights were trained with" in capfd.readouterr().err
+
+
+def test_the_network_is_loaded_in_a_thread_that_ends(graph):
+    """A set of OpenMP threads stayed otherwise, beside the worker's, and slowed it down (`openmp.aside`)."""
+    threads = []
+
+    def create(config):
+        threads.append(threading.current_thread())
+        return create_estimator(config)
+
+    g = graph(create=create)
+    assert g.node.trigger_configure().name == "SUCCESS"
+    (thread,) = threads
+    assert thread is not threading.current_thread() and not thread.is_alive()
 
 
 def test_after_a_failed_configure_the_parameter_can_be_put_right(graph, tmp_path):

@@ -27,6 +27,9 @@ ENGINE_CACHE = "~/.cache/multihmr/tensorrt"
 PRECISION_KEY = "multihmr_precision"
 _AGAIN = "write it again with `multihmr export`"
 _ERRORS_ONLY = 3
+# Threads that wait look out for work for a moment and then sleep, and at once when the network is done: they would take
+# the cores from what comes after it, and from each other on a busy machine (see `openmp.wait_briefly`).
+_BRIEF_SPINNING = {"session.intra_op.spin_duration_us": "100", "session.force_spinning_stop": "1"}
 _TYPES = {"tensor(float)": torch.float32, "tensor(bool)": torch.bool, "tensor(int64)": torch.int64}
 
 
@@ -157,6 +160,8 @@ def open_session(path: Path, providers: list[tuple[str, dict[str, Any]]], thread
         raise WeightsError(f"{path}: no such weights file. Give the path of a file that `multihmr export` wrote.")
     options = runtime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = _ERRORS_ONLY, threads
+    for name, value in _BRIEF_SPINNING.items():
+        options.add_session_config_entry(name, value)
     try:
         session = runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime's errors share no class of their own

@@ -1,7 +1,7 @@
 """Environment variables that must be set before Fast DDS and OpenMP are loaded.
 
 Out of the box, Fast DDS loses most best-effort images between two processes of one machine: its shared memory and
-socket buffers are smaller than an image. And OpenMP's threads spin while they wait, which starves other nodes.
+socket buffers are smaller than an image. And OpenMP's threads spin for too long while they wait, which starves others.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
+
+from ros2_multihmr.openmp import wait_briefly
 
 PACKAGE = "multihmr"
 PROFILE = "fastdds_large_images.xml"
@@ -27,7 +29,7 @@ def set_defaults(environ: MutableMapping[str, str]) -> None:
     Args:
         environ: `os.environ`, or a copy of it for a process about to be started.
     """
-    environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly(environ)
     _set_log_folder(environ)
     if any(name in environ for name in _USERS_OWN_VARIABLES) or any(Path(name).exists() for name in _USERS_OWN_FILES):
         return

@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo
 
 from ros2_multihmr.estimator import Estimator, create_estimator
 from ros2_multihmr.estimator_config import EstimatorConfig
+from ros2_multihmr.openmp import aside
 from ros2_multihmr.refining.refiner import create_refiner
 from ros2_multihmr.ros.bridges.registry import check_bridges
 from ros2_multihmr.ros.camera_info import CameraChooser, CameraInfoCache
@@ -86,8 +87,9 @@ class MultiHMRNode(LifecycleNode):
         """Reads the weights and creates the publishers; a GPU's memory is taken on activate."""
         try:
             check_bridges(self.config.bridges)
-            self._estimator = self._create(self.config)
-            self._second_look = SecondLook(create_refiner(self.config, self._estimator), self.get_logger())
+            self._estimator = aside(lambda: self._create(self.config))
+            refiner = aside(lambda: create_refiner(self.config, self._estimator))
+            self._second_look = SecondLook(refiner, self.get_logger())
             self._unload()
         except (ValueError, OSError, MemoryError, ImportError) as error:
             return self._refuse(f"cannot configure: {error}")

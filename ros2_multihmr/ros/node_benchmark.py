@@ -29,6 +29,7 @@ from ros2_multihmr.humans import Humans
 from ros2_multihmr.measuring.crowd import network_call, with_people
 from ros2_multihmr.measuring.limits import plain_settings
 from ros2_multihmr.measuring.turns import Latency
+from ros2_multihmr.openmp import aside
 from ros2_multihmr.report import open_report, tell
 from ros2_multihmr.ros.multihmr_node import MultiHMRNode
 from ros2_multihmr.ros.node import stop_on_signals
@@ -117,7 +118,7 @@ def main(options: Options) -> int:
     image = read_image(asset("samples/basketball.jpg"))
     image = np.asarray(cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA), np.uint8)
     with console.status(f"{options.people} people, {options.images} images at {options.rate_hz:g} Hz"):
-        estimator = finding(image, options) if options.network else find_people(image, options)
+        estimator = aside(lambda: finding(image, options) if options.network else find_people(image, options))
         chain = measure(estimator, image, options)
     if chain is None:
         console.print(f"fewer than {options.images} images came through: this machine is too busy to measure")
