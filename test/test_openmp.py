@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_work_aside_is_done_in_a_thread_that_has_ended() -> None:
     thread = aside(threading.current_thread)
     assert thread is not threading.current_thread() and not thread.is_alive()
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        aside(lambda: open("/nowhere"))
+        aside(Path("/nowhere").read_text)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
