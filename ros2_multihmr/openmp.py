@@ -29,7 +29,7 @@ def aside(work: Callable[[], T]) -> T:
     """Returns what `work` does, and raises what it raises, after it was done in a thread that has ended.
 
     Every thread that computes with PyTorch gets a set of OpenMP threads, which stay as long as it does. As soon as all
-    sets together are more threads than cores, libgomp lets those who wait sleep at once. So a program that computes in
+    sets together are more threads than cores, libgomp lets those who wait sleep sooner. So a program that computes in
     one thread loads its network aside of all others.
     """
     with ThreadPoolExecutor(1) as thread:

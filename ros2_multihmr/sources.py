@@ -196,8 +196,8 @@ def endless(source: Source) -> Iterator[Frame]:
     Raises:
         SourceError: Not a single image could be read.
     """
-    if source.length == 1:
-        yield from repeat(*source.frames())
+    if isinstance(source, Pictures) and source.length == 1:
+        yield from repeat(next(source.frames()))
     while True:
         yield from source.frames()
 

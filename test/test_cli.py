@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from dataclasses import dataclass, fields
@@ -221,6 +222,8 @@ def test_run_stops_on_interrupt():
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_more_signals_while_run_stops_change_nothing(first):
     process, lines = _start(), []
+    watchdog = threading.Timer(120.0, process.kill)
+    watchdog.start()
     try:
         while not any("goes to" in line for line in lines) and process.poll() is None:
             lines.append(process.stdout.readline())
@@ -232,6 +235,7 @@ def test_more_signals_while_run_stops_change_nothing(first):
             process.send_signal(number)
         lines.append(process.communicate(timeout=60.0)[0])
     finally:
+        watchdog.cancel()
         process.kill()
     text = "".join(lines)
     assert process.returncode == 0, text

@@ -167,6 +167,19 @@ def test_an_argument_that_is_a_parameter_is_sent_to_its_file(processes, name, fi
     assert str(told.value).count("is a parameter") == 1
 
 
+@pytest.mark.parametrize(
+    "text", ["", "image: map.pgm\nresolution: 0.05", "- 1", "/**: {ros__parameters: }", "a: [", "\x00"]
+)
+def test_files_of_other_kinds_hold_no_parameters(tmp_path, text):
+    from multihmr_launch.evaluate import _parameters
+
+    file = tmp_path / "map.yaml"
+    file.write_text(text)
+    assert _parameters(file) == set() and _parameters(tmp_path / "none.yaml") == set()
+    file.write_text("/**: {ros__parameters: {a: 1}}\nmore: {ros__parameters: {b: 2}}")
+    assert _parameters(file) == {"a", "b"}
+
+
 # ---- processes and topics
 
 
@@ -349,7 +362,7 @@ def generate_launch_description():
 """
 
 
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_more_signals_while_it_ends_change_nothing(program, tmp_path, first):
     program("slow", SLOW_TO_END.format(tmp_path))
     file = tmp_path / "one.launch.py"

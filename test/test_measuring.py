@@ -115,7 +115,7 @@ def test_a_crowd_too_large_says_why(estimator, picture):
         with_people(estimator, 10_000, scores)
 
 
-def test_labels_name_what_runs(estimator):
+def test_what_runs_is_named(estimator):
     blocks = estimator.backend.blocks
     assert blocks in KINDS and what_runs(estimator) == f"torch, float32, square, {blocks} blocks, nms_kernel=1"
 

@@ -15,6 +15,7 @@ from ros_graph import HEIGHT, WIDTH, anny
 from ros2_multihmr.estimator import create_estimator
 from ros2_multihmr.model.checkpoint import save_weights
 from ros2_multihmr.model.stand_in import stand_in_model
+from ros2_multihmr.refining.refiner import create_refiner
 from ros2_multihmr.ros.multihmr_node import UNTRAINED_WARNING
 from ros2_multihmr.ros.silence import Silence
 
@@ -82,18 +83,17 @@ def test_a_body_that_does_not_fit_the_weights_fails_configure(graph, capfd):
     assert "use the body that the weights were trained with" in capfd.readouterr().err
 
 
-def test_the_network_is_loaded_in_a_thread_that_ends(graph):
+def test_networks_are_loaded_in_threads_that_end(graph, monkeypatch):
     """A set of OpenMP threads stayed otherwise, beside the worker's, and slowed it down (`openmp.aside`)."""
     threads = []
 
-    def create(config):
-        threads.append(threading.current_thread())
-        return create_estimator(config)
+    def noting(create):
+        return lambda *args: (threads.append(threading.current_thread()), create(*args))[1]
 
-    g = graph(create=create)
-    assert g.node.trigger_configure().name == "SUCCESS"
-    (thread,) = threads
-    assert thread is not threading.current_thread() and not thread.is_alive()
+    monkeypatch.setattr("ros2_multihmr.ros.multihmr_node.create_refiner", noting(create_refiner))
+    g = graph(create=noting(create_estimator))
+    assert g.node.trigger_configure().name == "SUCCESS" and len(threads) == 2
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_after_a_failed_configure_the_parameter_can_be_put_right(graph, tmp_path):

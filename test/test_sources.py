@@ -92,6 +92,19 @@ def test_endless_starts_over(video):
     assert names[10] == names[0] and len(set(names)) == 10
 
 
+def test_a_picture_alone_is_read_once(tmp_path, monkeypatch):
+    reads = []
+    monkeypatch.setattr("ros2_multihmr.sources.read_image", lambda path: (reads.append(path), read_image(path))[1])
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((4, 6, 3), len(name), np.uint8)).save(tmp_path / name)
+    alone, both = endless(open_source(str(tmp_path / "a.png"))), endless(open_source(str(tmp_path)))
+    assert [next(alone).name for _ in range(3)] == ["a"] * 3 and reads == [tmp_path / "a.png"]
+    assert [next(both).name for _ in range(4)] == ["a", "b", "a", "b"]
+    (tmp_path / "c.png").write_text("none")
+    with pytest.raises(SourceError, match=r"c\.png: cannot be read"):
+        next(endless(open_source(str(tmp_path / "c.png"))))
+
+
 def test_slow_webcam_drops_surplus_images_and_reports_its_end(video):
     """A file stands in for the camera: same capture class, same loop."""
     source = Webcam(str(video), rate_hz=5.0)

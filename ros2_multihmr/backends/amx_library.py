@@ -62,11 +62,18 @@ def library() -> ctypes.CDLL:
     Raises:
         OSError: It is not there, damaged, of another version, does not fit PyTorch's OpenMP, or there are no tiles.
     """
-    if not _tiles_are_given():
-        raise OSError(_NOT_GIVEN)
-    file = next(iter(sorted(Path(__file__).parent.glob(LIBRARY))), None)
-    if file is None:
-        raise OSError(NOT_COMPILED)
+    if reason := why_not_here():
+        raise OSError(reason)
+    fault = NOT_COMPILED
+    for file in sorted(Path(__file__).parent.glob(LIBRARY)):  # there may be those of other interpreters
+        try:
+            return _load(file)
+        except OSError as error:
+            fault = str(error)
+    raise OSError(fault)
+
+
+def _load(file: Path) -> ctypes.CDLL:
     try:
         _check_whole(file)
         library = ctypes.CDLL(str(file))
@@ -97,4 +104,4 @@ def _check_whole(file: Path) -> None:
 @functools.cache
 def _tiles_are_given() -> bool:
     """Asks the system for tiles, for all threads of this process: whoever uses them without is killed."""
-    return bool(ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR, _TILES) == 0)
+    return bool(ctypes.CDLL(None).syscall(*map(_LONG, (_ARCH_PRCTL, _ASK_FOR, _TILES))) == 0)

@@ -29,6 +29,7 @@ _AGAIN = "write it again with `multihmr export`"
 _ERRORS_ONLY = 3
 # Threads that wait look out for work for a moment and then sleep, and at once when the network is done: they would take
 # the cores from what comes after it, and from each other on a busy machine (see `openmp.wait_briefly`).
+# Versions that do not know a setting leave it out.
 _BRIEF_SPINNING = {"session.intra_op.spin_duration_us": "100", "session.force_spinning_stop": "1"}
 _TYPES = {"tensor(float)": torch.float32, "tensor(bool)": torch.bool, "tensor(int64)": torch.int64}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ros2_multihmr.backends.amx import why_broken
 from ros2_multihmr.backends.amx_library import INSTALL_AGAIN
-from ros2_multihmr.backends.blocks import PLAIN, choose_blocks, keeps_float32, replace_blocks
+from ros2_multihmr.backends.blocks import KINDS, PLAIN, choose_blocks, keeps_float32, replace_blocks, why_not
 from ros2_multihmr.backends.cuda_graphs import CudaRecorder, RecordedSteps
 from ros2_multihmr.model.config import MultiHMRConfig
 from ros2_multihmr.model.network import Network
@@ -61,7 +61,8 @@ class TorchBackend:
         shape = model.config.width, model.config.heads
         dtype = PRECISIONS[precision]
         self._blocks = choose_blocks(PLAIN if compile else blocks, self._device, dtype, *shape)
-        if blocks == "auto" and not compile and self._device.type == "cpu" and (fault := why_broken(dtype)):
+        fault = why_broken(dtype) if blocks == "auto" and not compile else ""
+        if fault and why_not(KINDS[0], self._device, dtype, *shape) == fault:
             _logger.warning("slower than need be: no blocks on AMX tiles (%s); %s", fault, INSTALL_AGAIN)
         replace_blocks(model.backbone.blocks, self._blocks, dtype)
         if not keeps_float32(self._blocks):

@@ -63,7 +63,7 @@ ELSEWHERE = {
     field.name: f"{field.name} is a parameter of the node: write {file_text(field.name, field.default)} into a file, "
     "with the value that you want, and give that with --params-file FILE"
     for field in fields(NodeConfig)
-    if field.name not in Options.__dataclass_fields__
+    if field.name not in Options.__dataclass_fields__ and field.name != "autostart"  # it always starts here
 }
 
 
@@ -122,8 +122,9 @@ def stop_signals() -> Iterator[threading.Event]:
 
     def on_signal(*_: object) -> None:
         nonlocal asked
-        asked = True
-        stop.set()
+        if not asked:  # the event's lock must not be taken while it is taken
+            asked = True
+            stop.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:

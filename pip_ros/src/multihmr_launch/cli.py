@@ -34,6 +34,8 @@ def main(args: list[str] | None = None) -> int:
             return run(evaluate(description, _parse(options.arguments), Path(folder)), _say)
     except (OSError, ValueError, RuntimeError) as error:
         return _fail(str(error))
+    except KeyboardInterrupt:  # before anything was started
+        return 130
 
 
 def describe(description: object) -> str:

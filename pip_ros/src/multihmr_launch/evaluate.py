@@ -87,9 +87,14 @@ def _given_by_file(names: Iterable[str], arguments: Iterable[Any]) -> list[str]:
 
 
 def _parameters(file: Path) -> set[str]:
-    """Return the names of all parameters in a parameter file."""
-    nodes = yaml.safe_load(file.read_text(encoding="utf-8")).values()
-    return {name for node in nodes for name in node.get("ros__parameters", {})}
+    """Return the names of all parameters in a parameter file; none if the file is of another kind."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return set()
+    nodes = content.values() if isinstance(content, dict) else []
+    parameters = [node.get("ros__parameters") for node in nodes if isinstance(node, dict)]
+    return {name for given in parameters if isinstance(given, dict) for name in given}
 
 
 def _visit(actions: Iterable[Any], context: Any) -> list[Process]:

@@ -17,11 +17,12 @@ from .evaluate import Process, find_executable
 if TYPE_CHECKING:
     _Ended = queue.SimpleQueue[tuple[str, int] | None]  # name and exit code of a process, or None for a signal
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last: the terminal was closed
 _STEPS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))  # and how long each may take [s]
 
 
 def run(processes: Sequence[Process], say: Callable[[str], None]) -> int:
-    """Start all processes and wait for the last one; SIGINT and SIGTERM end them in order, the first alone.
+    """Start all processes and wait for the last one; SIGINT, SIGTERM and SIGHUP end them in order.
 
     Args:
         processes: What to start. None is started if a program is missing.
@@ -53,7 +54,7 @@ def run(processes: Sequence[Process], say: Callable[[str], None]) -> int:
 
 @contextmanager
 def _signals_told(ended: _Ended) -> Iterator[None]:
-    """Put None into `ended` for every SIGINT and SIGTERM. Once one has come, those after the block are ignored."""
+    """Put None into `ended` for every signal to end. Once one has come, those after the block are ignored."""
     asked = False
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -61,7 +62,7 @@ def _signals_told(ended: _Ended) -> Iterator[None]:
         asked = True
         ended.put(None)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in _ENDING}
     try:
         yield
     finally:
@@ -112,4 +113,4 @@ def _stop(running: dict[str, subprocess.Popen[bytes]], ended: _Ended, say: Calla
                 name, code = end
                 del running[name]
                 well = well and code in (0, -signal.SIGINT)
-    return well
+    return well and not running
