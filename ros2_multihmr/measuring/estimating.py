@@ -114,7 +114,9 @@ def measure_estimators(
     if options.limits:
         with console.status("the machine's rates, and the networks taken apart"):
             machine = measure_machine(device, sorted({precision_of(one.estimator.config) for one in variants}))
-            limits = [_limit(one, machine, cases, memory_mb) for one in variants]
+            parts = [_parts(one) for one in variants]  # all before the pauses that memory takes: cores fall asleep
+            memory = [memory_mb(one.estimator.config) if memory_mb else None for one in variants]
+            limits = [_limit(one, machine, cases, *more) for one, more in zip(variants, zip(parts, memory))]
     beside = []
     if options.peer:
         watched = _progress(console, "beside the official code")
@@ -161,20 +163,20 @@ def _run(estimator: Estimator, images: Sequence[NDArray[np.uint8]], camera: Came
     return dict(watch.seconds)
 
 
+def _parts(one: Variant) -> list[Stages]:
+    config, device, call = one.estimator.config, one.estimator.backend.device, one.call
+    if config.weights.endswith(ONNX_SUFFIX):
+        return []
+    return backbone_and_head(config, device, call.pixels, call.k, config.detection_threshold, _SPLIT_RUNS)
+
+
 def _limit(
-    one: Variant,
-    machine: Machine,
-    cases: Sequence[Case],
-    memory_mb: Callable[[EstimatorConfig], tuple[float, float]] | None,
+    one: Variant, machine: Machine, cases: Sequence[Case], parts: list[Stages], memory_mb: tuple[float, float] | None
 ) -> NetworkLimit:
-    config, backend, call = one.estimator.config, one.estimator.backend, one.call
-    parts = []
-    if not config.weights.endswith(ONNX_SUFFIX):
-        parts = backbone_and_head(config, backend.device, call.pixels, call.k, config.detection_threshold, _SPLIT_RUNS)
+    config, shape = one.estimator.config, tuple(one.call.pixels.shape)
     times = [run["network"] for run in next(case for case in cases if case.variant == one.name).runs]
-    used = memory_mb(config) if memory_mb else None
-    shape = tuple(call.pixels.shape)
-    return network_limit(one.name, config, backend.config, shape, machine, times, parts, used, one.gpu_mb)
+    network = one.estimator.backend.config
+    return network_limit(one.name, config, network, shape, machine, times, parts, memory_mb, one.gpu_mb)
 
 
 def _progress(console: Console, text: str) -> Callable[[Sequence[int]], Iterable[int]]:
