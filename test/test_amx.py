@@ -148,7 +148,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(amx_library, "cpu_flags", lambda: set(amx_library.NEEDED))
     monkeypatch.setattr(amx_library, "_tiles_are_given", lambda: True)
-    caches = why_broken, amx_library.library
+    caches = why_broken, amx_library.why_not_here, amx_library.library
     for cached in caches:
         cached.cache_clear()
     yield monkeypatch

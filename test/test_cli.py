@@ -1,14 +1,12 @@
 """The command line: verbs, flags from settings, and errors that a user can act on."""
 
 import importlib
-import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from signalling import signal_until_it_ends
 
 from ros2_multihmr import __version__, cli
 from ros2_multihmr.flags import parse_flags
@@ -227,12 +226,7 @@ def test_more_signals_while_run_stops_change_nothing(first):
     try:
         while not any("goes to" in line for line in lines) and process.poll() is None:
             lines.append(process.stdout.readline())
-        process.send_signal(first)
-        for number in itertools.cycle((signal.SIGINT, signal.SIGTERM)):
-            time.sleep(0.005)
-            if process.poll() is not None:
-                break
-            process.send_signal(number)
+        signal_until_it_ends(process, first)
         lines.append(process.communicate(timeout=60.0)[0])
     finally:
         watchdog.cancel()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
@@ -20,6 +19,7 @@ import ros_fakes  # noqa: F401  (sets the environment before ROS is loaded)
 import pytest
 import rclpy
 import yaml
+from signalling import signal_until_it_ends
 
 multihmr_launch = pytest.importorskip("multihmr_launch", reason="pip_ros is not installed")
 if not multihmr_launch.add_stand_ins():
@@ -372,12 +372,7 @@ def test_more_signals_while_it_ends_change_nothing(program, tmp_path, first):
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
     assert {process.stdout.readline().split(":")[0] for _ in range(2)} == {"slow-1", "ready"}
-    process.send_signal(first)
-    for number in itertools.cycle((signal.SIGINT, signal.SIGTERM)):
-        time.sleep(0.005)
-        if process.poll() is not None:
-            break
-        process.send_signal(number)
+    signal_until_it_ends(process, first)
     watchdog.cancel()
     assert (process.returncode, process.stdout.read()) == (0, "user interrupted: sending SIGINT to all processes\n")
     assert (tmp_path / "ended").exists()

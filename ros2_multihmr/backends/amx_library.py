@@ -15,7 +15,6 @@ LIBRARY = "_amx*.so"
 NEEDED = frozenset(["avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16", "amx_tile", "amx_bf16"])
 _INTERFACE = 1  # of the compiled functions; the same number is in kernels.cpp
 _CPU_INFO = Path("/proc/cpuinfo")
-_NOT_GIVEN = "the system does not let programs use AMX"
 _ARCH_PRCTL, _ASK_FOR, _TILES = 158, 0x1023, 18  # arch_prctl(2): ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
 
 _INT, _LONG, _POINTER = ctypes.c_int, ctypes.c_long, ctypes.c_void_p
@@ -26,13 +25,14 @@ _SIGNATURES: dict[str, list[Any]] = {
 }
 
 
+@functools.cache
 def why_not_here() -> str:
     """Says in a few words what keeps this machine from it, whatever was compiled; "" if nothing does."""
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         return "only for x86-64 and Linux"
     if not cpu_flags() >= NEEDED:
         return "this processor has no AMX"
-    return "" if _tiles_are_given() else _NOT_GIVEN
+    return "" if _tiles_are_given() else "the system does not let programs use AMX"
 
 
 def cpu_flags() -> set[str]:
@@ -101,7 +101,6 @@ def _check_whole(file: Path) -> None:
         raise OSError("it ends too early")
 
 
-@functools.cache
 def _tiles_are_given() -> bool:
     """Asks the system for tiles, for all threads of this process: whoever uses them without is killed."""
     return bool(ctypes.CDLL(None).syscall(*map(_LONG, (_ARCH_PRCTL, _ASK_FOR, _TILES))) == 0)

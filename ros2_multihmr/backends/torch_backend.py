@@ -61,7 +61,7 @@ class TorchBackend:
         shape = model.config.width, model.config.heads
         dtype = PRECISIONS[precision]
         self._blocks = choose_blocks(PLAIN if compile else blocks, self._device, dtype, *shape)
-        fault = why_broken(dtype) if blocks == "auto" and not compile else ""
+        fault = why_broken(dtype) if blocks == "auto" and not compile and self._device.type == "cpu" else ""
         if fault and why_not(KINDS[0], self._device, dtype, *shape) == fault:
             _logger.warning("slower than need be: no blocks on AMX tiles (%s); %s", fault, INSTALL_AGAIN)
         replace_blocks(model.backbone.blocks, self._blocks, dtype)

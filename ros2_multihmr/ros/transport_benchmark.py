@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def main(options: Options) -> int:
         with console.status(f"{setup}: {options.count} images of {options.width}x{options.height}"):
             rows.append(measure(setup, environment, options, as_bytes=as_bytes))
     section = Section(_title(options), _HEADINGS, [_cells(row) for row in rows], [_NOTE])
-    results = [asdict(row) for row in rows]
+    # The files' names alone: their places mean nothing on another machine.
+    results = [asdict(row) | {"profiles": [Path(profile).name for profile in row.profiles]} for row in rows]
     tell(console, options.out, "transport", [section], hardware(), options=asdict(options), results=results)
     return 0 if rows[0].arrived == options.count else 1
 
